@@ -1,0 +1,1 @@
+"""Scores adapters and base models on held-out records."""

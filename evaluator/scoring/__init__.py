@@ -1,0 +1,1 @@
+"""The numerics of scoring; torch lives here."""

@@ -1,0 +1,204 @@
+"""Accuracy on held-out records, of a base model and of the same model with an adapter.
+
+Two measures, chosen by the records themselves and never mixed:
+
+- *label accuracy*, where the records' answers are a few labels: the share of records whose label has the highest
+  log-likelihood of all labels, given the prompt.
+- *token accuracy*, where answers are free text: the share of answer tokens (the end of the text among them) that the
+  model ranks first, given the prompt and the answer's tokens before.
+"""
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedTokenizerBase
+
+from evaluator.settings import EvaluationSettings
+from fedlora.domains import domain
+from fedlora.errors import EvaluationError
+from fedlora.language_model import BaseModel
+from fedlora.language_model.loading import load
+from fedlora.language_model.prompt import answer, prompt
+from fedlora.shards import Record, read_records
+
+__all__ = ["MOST_LABELS", "Score", "compare"]
+
+MOST_LABELS = 5  # more different answers than this are free text
+BATCH_TOKENS = 4096
+log = logging.getLogger("fedlora.evaluator")
+
+
+@dataclass(frozen=True)
+class Score:
+    """An accuracy, with what it was counted on.
+
+    Attributes
+    ----------
+    measure : str
+        ``label accuracy`` or ``token accuracy``.
+    accuracy : float
+        From 0 to 1.
+    n : int
+        What was counted: records, or answer tokens.
+    unit : str
+        ``records`` or ``tokens``.
+    records : int
+        Held-out records.
+    low, high : float
+        95 % interval of the accuracy (Wilson 1927); for tokens, which depend on each other within a record, too narrow.
+    majority : float or None
+        Share of the most frequent label, which needs no model; None for free text.
+    """
+
+    measure: str
+    accuracy: float
+    n: int
+    unit: str
+    records: int
+    low: float
+    high: float
+    majority: float | None
+
+
+def compare(settings: EvaluationSettings) -> tuple[Score, Score]:
+    """Score the base model alone, then with the adapter.
+
+    Raises
+    ------
+    ShardError
+        If the records cannot be read.
+    BaseModelError
+        If the base model cannot be loaded.
+    EvaluationError
+        If the adapter does not fit it.
+    """
+    records = read_records(settings.records, domain(settings.domain))
+    base, tokenizer = load(BaseModel(settings.base_model_name, settings.base_model).check())
+    try:
+        model = PeftModel.from_pretrained(base, str(settings.adapter))
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise EvaluationError(
+            f"the adapter {settings.adapter} does not fit {settings.base_model_name}: {error}"
+        ) from error
+    model.eval()
+    scorer = Scorer(model, tokenizer, settings.length)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        with model.disable_adapter():
+            before = scorer.score(records)
+        log.info("base model: %s", before)
+        after = scorer.score(records)
+        log.info("with the adapter: %s", after)
+    return before, after
+
+
+class Scorer:
+    """Scores records with whatever state the model is in.
+
+    Parameters
+    ----------
+    model : PeftModel
+        The model.
+    tokenizer : PreTrainedTokenizerBase
+        Its tokenizer.
+    length : int
+        Prompts are cut to this many tokens at their beginning; answers are not.
+    """
+
+    def __init__(self, model: PeftModel, tokenizer: PreTrainedTokenizerBase, length: int) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.length = length
+        self.padding = int(tokenizer.pad_token_id or tokenizer.eos_token_id)
+
+    def score(self, records: Sequence[Record]) -> Score:
+        """Score `records` by the measure that fits them."""
+        labels = sorted({record.output for record in records})
+        prompts = [ids[-self.length :] for ids in self._tokens([prompt(record) for record in records])]
+        if 1 < len(labels) <= min(MOST_LABELS, len(records) - 1):
+            chosen = self._labels(prompts, self._tokens([f" {label}" for label in labels]))
+            hits = sum(labels[choice] == record.output for choice, record in zip(chosen, records, strict=True))
+            majority = Counter(record.output for record in records).most_common(1)[0][1] / len(records)
+            return _score("label accuracy", hits, len(records), "records", len(records), majority)
+        answers = [[*ids, int(self.tokenizer.eos_token_id)] for ids in self._tokens([answer(r) for r in records])]
+        hits = sum(self._answer_hits(prompts, answers))
+        return _score("token accuracy", hits, sum(map(len, answers)), "tokens", len(records), None)
+
+    def _labels(self, prompts: list[list[int]], labels: list[list[int]]) -> list[int]:
+        """Return the index of the likeliest label for each prompt."""
+        if all(len(label) == 1 for label in labels):  # one look at the distribution behind the prompt decides
+
+            def likelihoods(rows: Sequence[int]) -> torch.Tensor:
+                logits = self._logits([prompts[row] for row in rows], 1)[:, 0]
+                return logits[:, [label[0] for label in labels]]
+
+        else:
+
+            def likelihoods(rows: Sequence[int]) -> torch.Tensor:
+                columns = []
+                for label in labels:
+                    logits = self._logits([prompts[row] + label for row in rows], len(label) + 1)[:, :-1]
+                    tokens = torch.tensor(label).expand(len(rows), -1)
+                    columns.append(logits.log_softmax(-1).gather(-1, tokens[..., None]).sum((1, 2)))
+                return torch.stack(columns, 1)
+
+        return [int(best) for best in _in_batches(prompts, lambda rows: likelihoods(rows).argmax(1).tolist())]
+
+    def _answer_hits(self, prompts: list[list[int]], answers: list[list[int]]) -> list[int]:
+        """Return how many tokens of each answer the model ranks first."""
+        whole = [asked + answered for asked, answered in zip(prompts, answers, strict=True)]
+
+        def hits(rows: Sequence[int]) -> list[int]:
+            widest = max(len(answers[row]) for row in rows)
+            ranked = self._logits([whole[row] for row in rows], widest + 1)[:, :-1].argmax(-1).tolist()
+            return [
+                sum(found == token for found, token in zip(line[-len(answers[row]) :], answers[row], strict=True))
+                for line, row in zip(ranked, rows, strict=True)
+            ]
+
+        return _in_batches(whole, hits)
+
+    def _logits(self, sequences: list[list[int]], keep: int) -> torch.Tensor:
+        """Return the logits of the last `keep` places, of shape (sequences, keep, vocabulary), fp32."""
+        width = max(map(len, sequences))
+        ids = torch.tensor([[self.padding] * (width - len(line)) + line for line in sequences])
+        mask = torch.tensor([[0] * (width - len(line)) + [1] * len(line) for line in sequences])
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        output = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=keep, use_cache=False
+        )
+        return torch.as_tensor(output.logits).float()
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        return ids
+
+
+def _in_batches(sequences: list[list[int]], act: Callable[[Sequence[int]], list[int]]) -> list[int]:
+    """Call `act` with the rows of batches of like length, and return its results in the order of `sequences`."""
+    results = [0] * len(sequences)
+    batch: list[int] = []
+    for row in sorted(range(len(sequences)), key=lambda row: len(sequences[row])):
+        if batch and (len(batch) + 1) * len(sequences[row]) > BATCH_TOKENS:
+            _keep(results, batch, act)
+            batch = []
+        batch.append(row)
+    _keep(results, batch, act)
+    return results
+
+
+def _keep(results: list[int], rows: list[int], act: Callable[[Sequence[int]], list[int]]) -> None:
+    for row, result in zip(rows, act(rows), strict=True):
+        results[row] = result
+
+
+def _score(measure: str, hits: int, n: int, unit: str, records: int, majority: float | None) -> Score:
+    z = 1.959964
+    share = hits / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Score(measure, share, n, unit, records, centre - half, centre + half, majority)

@@ -1,0 +1,1 @@
+"""The command line: the one place of the shared package that may import the three parts."""

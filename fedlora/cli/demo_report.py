@@ -1,0 +1,183 @@
+"""What ``fedlora demo`` shows: progress while it runs, a table or JSON at the end."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+
+from superlink.ledger import RoundRow, TurnRow
+
+__all__ = ["Progress", "Report", "print_report"]
+
+MEBI = 2**20
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a demo run came to.
+
+    Attributes
+    ----------
+    domain, base_model : str
+        What was trained.
+    sites : tuple of str
+        Who took part.
+    rounds, turns : list
+        From the ledger.
+    scores : dict
+        The evaluator's scores of ``base`` and ``adapted``.
+    adapter : Path
+        Folder of the final adapter.
+    """
+
+    domain: str
+    base_model: str
+    sites: tuple[str, ...]
+    rounds: list[RoundRow]
+    turns: list[TurnRow]
+    scores: dict[str, Any]
+    adapter: Path
+
+    def moved(self, adapter: Path) -> "Report":
+        """Return the same report with the adapter in another place."""
+        return dataclasses.replace(self, adapter=adapter)
+
+    def to_json(self) -> str:
+        """Return the report as one JSON document; seconds, bytes and nats are named in the keys."""
+        rounds = [
+            {
+                "round": row.number,
+                "state": row.state,
+                "seconds": None if row.ended_at is None else round(row.ended_at - row.started_at, 3),
+                "sites": [
+                    {key: value for key, value in dataclasses.asdict(turn).items() if key != "round"}
+                    for turn in self.turns
+                    if turn.round == row.number
+                ],
+            }
+            for row in self.rounds
+        ]
+        document = {
+            "domain": self.domain,
+            "base_model": self.base_model,
+            "sites": list(self.sites),
+            "rounds": rounds,
+            "payload_bytes": {
+                "down": sum(turn.bytes_down for turn in self.turns),
+                "up": sum(turn.bytes_up for turn in self.turns),
+            },
+            "evaluation": self.scores,
+            "adapter": str(self.adapter),
+        }
+        return json.dumps(document, indent=2)
+
+
+class Progress:
+    """Live progress on stderr: a spinner and the rounds so far on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True)
+        self._live = Live(console=self.console, refresh_per_second=8, transient=True)
+        self._said: set[tuple[int, str]] = set()
+        self._step = ""
+
+    def __enter__(self) -> "Progress":
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def step(self, what: str) -> None:
+        """Say what is done now."""
+        self._step = what
+        if self.console.is_terminal:
+            self._live.update(Spinner("dots", text=what))
+        self.console.print(f"[dim]-[/dim] {what}")
+
+    def rounds(self, rounds: Sequence[RoundRow], turns: Sequence[TurnRow], planned: int) -> None:
+        """Show the rounds as they are."""
+        for turn in turns:
+            if turn.outcome != "asked" and (turn.round, turn.site) not in self._said:
+                self._said.add((turn.round, turn.site))
+                self.console.print(f"  {_turn_line(turn, planned)}", markup=False, highlight=False)
+        if rounds and self.console.is_terminal:
+            waiting = [turn.site for turn in turns if turn.round == rounds[-1].number and turn.outcome == "asked"]
+            text = f"round {rounds[-1].number} of {planned}: {', '.join(waiting) or 'aggregating'}"
+            self._live.update(Spinner("dots", text=text))
+
+
+def _turn_line(turn: TurnRow, planned: int) -> str:
+    start = f"round {turn.round} of {planned}, {turn.site}: {turn.outcome}"
+    if turn.outcome == "answered" and turn.loss is not None and turn.train_seconds is not None:
+        return f"{start}, loss {turn.loss:.3f} in {turn.train_seconds:.0f} s"
+    return f"{start}, {turn.reason}"
+
+
+def print_report(report: Report, *, as_json: bool) -> None:
+    """Print the report on stdout."""
+    if as_json:
+        sys.stdout.write(report.to_json() + "\n")
+        return
+    console = Console()
+    console.print(_rounds_table(report))
+    console.print(_scores_table(report))
+    console.print(f"The adapter is in {report.adapter}", soft_wrap=True, highlight=False)
+
+
+def _rounds_table(report: Report) -> Table:
+    table = Table(title=f"{report.domain}, {report.base_model}, {len(report.sites)} sites", title_justify="left")
+    for heading in ("round", "site", "outcome"):
+        table.add_column(heading)
+    for heading in (
+        "records",
+        "loss (nats/token)",
+        "training (s)",
+        "round trip (s)",
+        "down (MiB)",
+        "up (MiB)",
+    ):
+        table.add_column(heading, justify="right")
+    for turn in report.turns:
+        table.add_row(
+            str(turn.round),
+            turn.site,
+            turn.outcome if turn.outcome == "answered" else f"{turn.outcome}: {turn.reason}",
+            str(turn.examples),
+            _figure(turn.loss, 3),
+            _figure(turn.train_seconds, 1),
+            _figure(turn.round_trip_seconds, 1),
+            _figure(turn.bytes_down / MEBI, 2),
+            _figure(turn.bytes_up / MEBI, 2),
+            end_section=turn.site == report.turns[-1].site,
+        )
+    down, up = (sum(getattr(turn, way) for turn in report.turns) / MEBI for way in ("bytes_down", "bytes_up"))
+    table.add_row("all", "", "payload", "", "", "", "", f"{down:.2f}", f"{up:.2f}")
+    return table
+
+
+def _scores_table(report: Report) -> Table:
+    base, adapted = report.scores["base"], report.scores["adapted"]
+    title = f"{base['measure']} on {base['records']} held-out records, n = {base['n']} {base['unit']}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("model")
+    table.add_column("accuracy", justify="right")
+    table.add_column("95 % interval", justify="right")
+    if base["majority"] is not None:
+        table.add_row("always the most frequent label", f"{base['majority']:.1%}", "")
+    for name, score in (("base model", base), ("with the federated adapter", adapted)):
+        table.add_row(name, f"{score['accuracy']:.1%}", f"{score['low']:.1%} to {score['high']:.1%}")
+    return table
+
+
+def _figure(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,62 @@
+"""The command ``fedlora``."""
+
+import signal
+import sys
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+import fedlora
+from fedlora.cli.demo import demo
+from fedlora.errors import FedloraError
+
+__all__ = ["application", "main"]
+
+STOPPED = 130  # the shell's code for a program that Ctrl-C has ended
+
+application = typer.Typer(
+    name="fedlora",
+    help="Federated LoRA fine-tuning of language models on data that may not leave its owners.",
+    epilog="Example: fedlora demo --domain medical",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(fedlora.__version__)
+        raise typer.Exit
+
+
+@application.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Federated LoRA fine-tuning of language models on data that may not leave its owners."""
+
+
+application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
+
+
+def main() -> None:
+    """Run the command line; the one place that turns errors into exit codes."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        application()
+    except FedloraError as error:
+        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.secho("stopped", err=True)
+        sys.exit(STOPPED)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

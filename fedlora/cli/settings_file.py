@@ -1,0 +1,26 @@
+"""Writing the settings files of parts, which read them with `fedlora.config.read_toml`."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+__all__ = ["write_settings"]
+
+
+def write_settings(settings: Mapping[str, Any], file: Path) -> Path:
+    """Write `settings` as TOML, dataclasses as tables and paths as text, and return `file`."""
+    file.write_text(tomli_w.dumps({key: _plain(value) for key, value in settings.items()}), encoding="utf-8")
+    return file
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name.replace("_", "-"): getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value.absolute()) if isinstance(value, Path) else value

@@ -1,0 +1,30 @@
+"""The environment variables that fedlora reads: all of them, and nowhere else."""
+
+import os
+from pathlib import Path
+
+__all__ = ["cache_directory", "inherited", "program_path", "runs_directory"]
+
+
+def cache_directory() -> Path:
+    """Return where base models are kept: ``FEDLORA_CACHE``, else ``fedlora`` in the user's cache folder."""
+    explicit = os.environ.get("FEDLORA_CACHE")
+    if explicit:
+        return Path(explicit).expanduser()
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "fedlora"
+
+
+def program_path() -> str:
+    """Return where programs are looked for: ``PATH``."""
+    return os.environ.get("PATH", os.defpath)
+
+
+def runs_directory() -> Path:
+    """Return where the coordinator keeps its runs: ``FEDLORA_RUNS``, else ``runs`` below the current folder."""
+    return Path(os.environ.get("FEDLORA_RUNS") or "runs").expanduser()
+
+
+def inherited(**changes: str) -> dict[str, str]:
+    """Return this process's environment with `changes`, for a process that is about to be started."""
+    return {**os.environ, **changes}

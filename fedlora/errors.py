@@ -1,0 +1,169 @@
+"""The exceptions of fedlora and their exit codes.
+
+::
+
+    FedloraError                    1
+    |- ConfigurationError          10   a setting or option that cannot be obeyed
+    |- ShardError                  11   a data file that cannot be trained on
+    |- BaseModelError              12   a base model that is missing or unusable
+    |- CredentialError             20   a key or certificate
+    |- ProcessDiedError            30   a part that was started and ended by itself
+    |- NotReadyError               31   a part that did not get ready in time
+    |- PortInUseError              32   an address somebody else listens on
+    |- ControlError                33   the SuperLink refused or did not answer
+    |- TrainerError                40   the trainer of a site
+    |  `- PolicyError              41   a request that the site's policy does not allow
+    |- WireError                   50   a message that does not fit its header
+    |- RunError                    60   a run that failed
+    |  |- ParticipationError       61   too few sites answered
+    |  `- SpecMismatchError        62   the sites do not train the same adapter
+    `- EvaluationError             70   a score that could not be computed
+
+Exit codes are stable: 10-19 input, 20-29 identity, 30-39 processes, 40-49 site, 50-59 wire, 60-69 run, 70-79
+evaluation. A retired number is never used again. 2 is a wrong command line, 130 is Ctrl-C.
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "BaseModelError",
+    "ConfigurationError",
+    "ControlError",
+    "CredentialError",
+    "EvaluationError",
+    "FedloraError",
+    "NotReadyError",
+    "ParticipationError",
+    "PolicyError",
+    "PortInUseError",
+    "ProcessDiedError",
+    "RunError",
+    "ShardError",
+    "SpecMismatchError",
+    "TrainerError",
+    "WireError",
+    "by_name",
+]
+
+
+class FedloraError(Exception):
+    """Root of every error that fedlora raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+    hint: ClassVar[str] = "an error of fedlora"
+
+
+class ConfigurationError(FedloraError):
+    """A setting or an option that cannot be obeyed."""
+
+    exit_code = 10
+    hint = "a setting cannot be obeyed"
+
+
+class ShardError(FedloraError):
+    """A data file that cannot be trained on; names file, line and field."""
+
+    exit_code = 11
+    hint = "a data file cannot be used"
+
+
+class BaseModelError(FedloraError):
+    """A base model that is missing or cannot be used."""
+
+    exit_code = 12
+    hint = "the base model is missing or unusable"
+
+
+class CredentialError(FedloraError):
+    """A key or certificate that is missing, does not match or must not be overwritten."""
+
+    exit_code = 20
+    hint = "a key or certificate is wrong"
+
+
+class ProcessDiedError(FedloraError):
+    """A part that was started has ended by itself; carries the end of its log."""
+
+    exit_code = 30
+    hint = "a part that was started has died"
+
+
+class NotReadyError(FedloraError):
+    """A part that was started did not get ready in time."""
+
+    exit_code = 31
+    hint = "a part did not get ready in time"
+
+
+class PortInUseError(FedloraError):
+    """An address that somebody else already listens on."""
+
+    exit_code = 32
+    hint = "a port is in use"
+
+
+class ControlError(FedloraError):
+    """The SuperLink's Control API refused a request or did not answer."""
+
+    exit_code = 33
+    hint = "the SuperLink refused or did not answer"
+
+
+class TrainerError(FedloraError):
+    """A site's trainer could not do what it was asked."""
+
+    exit_code = 40
+    hint = "a site's trainer failed"
+
+
+class PolicyError(TrainerError):
+    """A request that the site's policy does not allow."""
+
+    exit_code = 41
+    hint = "a site's policy does not allow the request"
+
+
+class WireError(FedloraError):
+    """A message that does not fit its header or the run it claims to belong to."""
+
+    exit_code = 50
+    hint = "a message does not fit its header"
+
+
+class RunError(FedloraError):
+    """A run that failed."""
+
+    exit_code = 60
+    hint = "the run failed"
+
+
+class ParticipationError(RunError):
+    """Too few sites answered for the round to count."""
+
+    exit_code = 61
+    hint = "too few sites took part"
+
+
+class SpecMismatchError(RunError):
+    """The sites of a run do not train the same adapter on the same base model."""
+
+    exit_code = 62
+    hint = "the sites do not train the same adapter"
+
+
+class EvaluationError(FedloraError):
+    """A score that could not be computed."""
+
+    exit_code = 70
+    hint = "a score could not be computed"
+
+
+def by_name() -> dict[str, type[FedloraError]]:
+    """Return every error class of the tree by its name, the root included."""
+    found: dict[str, type[FedloraError]] = {}
+    todo: list[type[FedloraError]] = [FedloraError]
+    while todo:
+        error = todo.pop()
+        found[error.__name__] = error
+        todo.extend(error.__subclasses__())
+    return found

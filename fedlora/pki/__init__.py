@@ -1,0 +1,16 @@
+"""Keys and certificates: a CA, a server certificate for the SuperLink, a node key for each site."""
+
+from fedlora.pki.certificates import Authority, create_authority, issue_server_certificate
+from fedlora.pki.node_keys import create_node_key, public_key_pem
+from fedlora.pki.secret_files import create_secret, private_directory, write_private
+
+__all__ = [
+    "Authority",
+    "create_authority",
+    "create_node_key",
+    "create_secret",
+    "issue_server_certificate",
+    "private_directory",
+    "public_key_pem",
+    "write_private",
+]

@@ -1,0 +1,147 @@
+"""X.509 certificates: one authority a federation, one server certificate a SuperLink."""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from fedlora.errors import CredentialError
+from fedlora.pki.secret_files import write_private
+
+__all__ = ["Authority", "create_authority", "issue_server_certificate"]
+
+CLOCK_SLACK = timedelta(minutes=5)  # a peer whose clock is a little behind must not find us not yet valid
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority: its certificate, which everybody gets, and its key, which never leaves its machine."""
+
+    certificate_file: Path
+    key_file: Path
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+def create_authority(directory: Path, *, federation: str, days: int = 3650) -> Authority:
+    """Create ``ca.crt`` and ``ca.key`` in `directory`: ECDSA P-384, path length 0.
+
+    Raises
+    ------
+    CredentialError
+        If either file exists.
+    """
+    key = ec.generate_private_key(ec.SECP384R1())
+    name = _name(f"{federation} CA")
+    certificate = (
+        _builder(name, name, key, days)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(certificate_sign=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA384())
+    )
+    key_file = write_private(directory / "ca.key", _private_pem(key))
+    certificate_file = write_private(directory / "ca.crt", certificate.public_bytes(serialization.Encoding.PEM))
+    return Authority(certificate_file, key_file, certificate, key)
+
+
+def issue_server_certificate(
+    authority: Authority, directory: Path, *, names: Sequence[str], days: int = 365
+) -> tuple[Path, Path]:
+    """Create ``server.crt`` and ``server.key`` in `directory`, signed by `authority`.
+
+    Parameters
+    ----------
+    authority : Authority
+        Who signs.
+    directory : Path
+        Where the files go.
+    names : sequence of str
+        DNS names and IP addresses that clients will call the server by; the first is its common name.
+    days : int
+        Length of validity.
+
+    Returns
+    -------
+    tuple of Path
+        Certificate and key.
+
+    Raises
+    ------
+    CredentialError
+        If there are no names, or either file exists.
+    """
+    if not names:
+        raise CredentialError("a server certificate needs at least one name")
+    key = ec.generate_private_key(ec.SECP384R1())
+    issuer_id = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    certificate = (
+        _builder(_name(names[0]), authority.certificate.subject, key, days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(certificate_sign=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False)
+        .sign(authority.key, hashes.SHA384())
+    )
+    key_file = write_private(directory / "server.key", _private_pem(key))
+    certificate_file = write_private(directory / "server.crt", certificate.public_bytes(serialization.Encoding.PEM))
+    return certificate_file, key_file
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SLACK)
+        .not_valid_after(now + timedelta(days=days))
+    )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fedlora"),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _key_usage(*, certificate_sign: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not certificate_sign,
+        key_cert_sign=certificate_sign,
+        crl_sign=certificate_sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

@@ -1,0 +1,60 @@
+"""Node keys: ECDSA on P-384, in OpenSSH's format, as Flower's supernode reads them."""
+
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from fedlora.errors import CredentialError
+from fedlora.pki.secret_files import write_private
+
+__all__ = ["create_node_key", "load_node_key", "public_key_pem"]
+
+
+def create_node_key(file: Path) -> Path:
+    """Create a node key: the private half in `file`, the public half beside it with ``.pub``; return the latter."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    write_private(
+        file,
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+        ),
+    )
+    public = file.with_name(f"{file.name}.pub")
+    line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return write_private(public, line + b"\n")
+
+
+def load_node_key(file: Path) -> ec.EllipticCurvePrivateKey:
+    """Read a node key.
+
+    Raises
+    ------
+    CredentialError
+        If the file is no ECDSA P-384 private key.
+    """
+    try:
+        key = serialization.load_ssh_private_key(file.read_bytes(), None)
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise CredentialError(f"cannot read the node key {file}: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp384r1":
+        raise CredentialError(f"{file} is not an ECDSA P-384 key")
+    return key
+
+
+def public_key_pem(file: Path) -> bytes:
+    """Read the public key that stands in OpenSSH's format in `file`, as PEM, the way Flower registers it.
+
+    Raises
+    ------
+    CredentialError
+        If the file is no ECDSA P-384 public key.
+    """
+    try:
+        key = serialization.load_ssh_public_key(file.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        raise CredentialError(f"cannot read the public key {file}: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
+        raise CredentialError(f"{file} is not an ECDSA P-384 public key")
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)

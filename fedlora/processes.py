@@ -1,0 +1,185 @@
+"""Processes that fedlora starts on this machine: started with a log, watched, stopped in order, never orphaned."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedlora.environment import inherited
+from fedlora.errors import NotReadyError, PortInUseError, ProcessDiedError
+
+__all__ = ["Part", "Parts", "check_ports_free", "end_with_parent", "free_ports", "log_end"]
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+STOP_SECONDS = 10.0
+LOG_LINES = 20
+
+
+@dataclass
+class Part:
+    """A running process of the federation."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self.process.poll() is None
+
+
+@dataclass
+class Parts:
+    """All processes of one federation on this machine, in the order in which they were started.
+
+    A context manager: leaving it, for whichever reason, stops every part, the last one started first. Each part leads a
+    process group of its own, so its children end with it, and the kernel stops it should this process be killed.
+    """
+
+    logs: Path
+    started: list[Part] = field(default_factory=list)
+
+    def __enter__(self) -> "Parts":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with _signals_ignored():  # an impatient second Ctrl-C must not leave half of the parts behind
+            self.stop()
+
+    def start(self, name: str, command: Sequence[str], variables: Mapping[str, str]) -> Part:
+        """Start `command` as the part `name`, with `variables` added to the environment and its output in a log.
+
+        Raises
+        ------
+        ProcessDiedError
+            If the program cannot be started at all.
+        """
+        log = self.logs / f"{name}.log"
+        try:
+            with log.open("ab") as stream:
+                process = subprocess.Popen(
+                    list(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    env=inherited(**variables),
+                    start_new_session=True,
+                    preexec_fn=end_with_parent,
+                )
+        except OSError as error:
+            raise ProcessDiedError(f"{name} could not be started: {error}") from error
+        part = Part(name, process, log)
+        self.started.append(part)
+        return part
+
+    def check(self) -> None:
+        """Raise for the first part that has ended.
+
+        Raises
+        ------
+        ProcessDiedError
+            Names the part, how it ended, and the end of its log.
+        """
+        for part in self.started:
+            status = part.process.poll()
+            if status is not None:
+                how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with exit code {status}"
+                raise ProcessDiedError(f"{part.name} ended {how}. The end of {part.log}:\n{log_end(part.log)}")
+
+    def wait_until(self, ready: Callable[[], bool], what: str, seconds: float) -> None:
+        """Wait until `ready` returns true, watching all parts meanwhile.
+
+        Raises
+        ------
+        NotReadyError
+            After `seconds`, naming `what`.
+        ProcessDiedError
+            If a part ends while waiting.
+        """
+        end = time.monotonic() + seconds
+        while not ready():
+            self.check()
+            if time.monotonic() > end:
+                raise NotReadyError(f"{what} was not ready after {seconds:.0f} s; the logs are in {self.logs}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop every part, the last one started first: SIGTERM, and SIGKILL for what still lives 10 s later."""
+        while self.started:
+            part = self.started[-1]
+            _signal_group(part, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # the SIGKILL that follows ends it
+                part.process.wait(STOP_SECONDS)
+            _signal_group(part, signal.SIGKILL)  # also what a dead leader left behind in its group
+            part.process.wait()
+            self.started.pop()
+
+
+@contextlib.contextmanager
+def _signals_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _signal_group(part: Part, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(part.process.pid, number)
+
+
+def end_with_parent() -> None:
+    """Ask the kernel to send SIGTERM to this process when its parent ends; for `subprocess`'s ``preexec_fn``."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def log_end(log: Path, lines: int = LOG_LINES) -> str:
+    """Return the last lines of a log, each behind ``  | ``."""
+    try:
+        text = log.read_bytes()[-65536:].decode("utf-8", "replace")
+    except OSError as error:
+        return f"  | (the log cannot be read: {error})"
+    kept = text.rstrip().splitlines()[-lines:] or ["(nothing was written)"]
+    return "\n".join(f"  | {line}" for line in kept)
+
+
+def check_ports_free(ports: Mapping[str, int], host: str = "127.0.0.1") -> None:
+    """Check that nobody listens on any of `ports` (what it is for: number).
+
+    Raises
+    ------
+    PortInUseError
+        Names every port that is taken and what it was meant for.
+    """
+    taken = []
+    for purpose, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                taken.append(f"port {port} ({purpose}) on {host} is in use: {error.strerror}")
+    if taken:
+        raise PortInUseError("; ".join(taken) + ". Stop what listens there, or choose another port")
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Return `count` different ports that are free at this moment."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((host, 0))
+        return [probe.getsockname()[1] for probe in probes]

@@ -1,0 +1,172 @@
+"""Reading and writing records: JSON Lines, JSON, CSV and Parquet, gzip where the name says so."""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from fedlora.domains import Domain
+from fedlora.errors import ShardError
+
+__all__ = ["SUFFIXES", "Record", "read_records", "write_records"]
+
+SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
+Row = tuple[str, Mapping[str, Any]]  # where it stands ("line 3"), and its fields
+
+
+@dataclass(frozen=True)
+class Record:
+    """One example: what is asked, what it is asked about, and the answer."""
+
+    instruction: str
+    input: str
+    output: str
+
+
+def read_records(file: Path | Traversable, domain: Domain) -> list[Record]:
+    """Read every record of `file`.
+
+    Parameters
+    ----------
+    file : Path or Traversable
+        A ``.jsonl``, ``.json`` (a list), ``.csv`` or ``.parquet`` file, or one of the first three with ``.gz`` behind.
+        Each row holds ``instruction``, ``output`` and, if it likes, ``input``; or, in a domain with sentiment labels,
+        ``text`` and ``label`` (a number or its word).
+    domain : Domain
+        Decides what ``text`` and ``label`` mean.
+
+    Raises
+    ------
+    ShardError
+        If the file cannot be read, or at the first row that is no record: names the file, the line and the field.
+    """
+    name = file.name.removesuffix(".gz")
+    suffix = Path(name).suffix
+    if suffix not in SUFFIXES:
+        raise ShardError(f"{file}: {suffix or 'a name without an ending'} is not one of {', '.join(SUFFIXES)}")
+    try:
+        content = file.read_bytes()
+        if file.name.endswith(".gz"):
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ShardError(f"{file}: cannot be read: {error}") from error
+    rows = _parquet(content, file) if suffix == ".parquet" else _text_rows(suffix, _decode(content, file), file)
+    records = [_record(row, f"{file}, {place}", domain) for place, row in rows]
+    if not records:
+        raise ShardError(f"{file}: holds 0 records; a shard needs at least one")
+    return records
+
+
+def write_records(records: Iterable[Record], file: Path) -> None:
+    """Write `records` to `file` as JSON Lines, readable by the owner alone."""
+    file.touch(mode=0o600)
+    with file.open("w", encoding="utf-8") as stream:
+        for record in records:
+            stream.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+
+
+def _decode(content: bytes, file: Path | Traversable) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ShardError(
+            f"{file}, line {line}: byte {content[error.start]:#04x} is not UTF-8; convert the file to UTF-8"
+        ) from error
+
+
+def _text_rows(suffix: str, text: str, file: Path | Traversable) -> Iterator[Row]:
+    return {".jsonl": _json_lines, ".json": _json, ".csv": _csv}[suffix](text, file)
+
+
+def _json_lines(text: str, file: Path | Traversable) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ShardError(f"{file}, line {number}: is not JSON: {error.msg} at column {error.colno}") from error
+        if not isinstance(row, dict):
+            raise ShardError(f"{file}, line {number}: is a {type(row).__name__}, not an object with fields")
+        yield f"line {number}", row
+
+
+def _json(text: str, file: Path | Traversable) -> Iterator[Row]:
+    if not text.strip():
+        return
+    try:
+        rows = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ShardError(f"{file}, line {error.lineno}: is not JSON: {error.msg}") from error
+    if not isinstance(rows, list):
+        raise ShardError(f"{file}: holds a {type(rows).__name__}, not a list of records")
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict):
+            raise ShardError(f"{file}, record {number}: is a {type(row).__name__}, not an object with fields")
+        yield f"record {number}", row
+
+
+def _csv(text: str, file: Path | Traversable) -> Iterator[Row]:
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            if None in row:
+                raise ShardError(f"{file}, line {reader.line_num}: has more fields than the header names")
+            yield f"line {reader.line_num}", {key: value for key, value in row.items() if value is not None}
+    except csv.Error as error:
+        raise ShardError(f"{file}, line {reader.line_num}: is not CSV: {error}") from error
+
+
+def _parquet(content: bytes, file: Path | Traversable) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows = pyarrow.parquet.read_table(pyarrow.BufferReader(content)).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise ShardError(f"{file}: is not Parquet: {error}") from error
+    for number, row in enumerate(rows, 1):
+        yield f"row {number}", row
+
+
+def _record(row: Mapping[str, Any], place: str, domain: Domain) -> Record:
+    if "text" in row and "label" in row and domain.sentiment_labels:
+        return Record(domain.sentiment_instruction, _text(row, "text", place), _label(row["label"], place, domain))
+    missing = [field for field in ("instruction", "output") if field not in row]
+    if missing:
+        schemas = "instruction, output and perhaps input"
+        if domain.sentiment_labels:
+            schemas += ", or text and label"
+        found = ", ".join(map(str, row)) or "no fields"
+        raise ShardError(f"{place}: field {missing[0]!r} is missing; a record holds {schemas}; found: {found}")
+    asked = row["input"] if "input" in row and row["input"] is not None else ""
+    if not isinstance(asked, str):
+        raise ShardError(f"{place}: field 'input' is a {type(asked).__name__}, not text")
+    return Record(_text(row, "instruction", place), asked, _text(row, "output", place))
+
+
+def _text(row: Mapping[str, Any], field: str, place: str) -> str:
+    value = row[field]
+    if not isinstance(value, str):
+        raise ShardError(f"{place}: field {field!r} is a {type(value).__name__}, not text")
+    if not value.strip():
+        raise ShardError(f"{place}: field {field!r} is empty")
+    return value
+
+
+def _label(value: object, place: str, domain: Domain) -> str:
+    labels = domain.sentiment_labels
+    if isinstance(value, str) and value.strip().lower() in labels:
+        return value.strip().lower()
+    try:
+        return labels[range(len(labels)).index(int(str(value)))]
+    except ValueError:
+        allowed = ", ".join(f"{number} ({word})" for number, word in enumerate(labels))
+        raise ShardError(f"{place}: field 'label' is {value!r}; allowed: {allowed}") from None

@@ -1,0 +1,56 @@
+"""Dividing records: among sites, and into what is trained and what is held out."""
+
+import random
+from collections.abc import Sequence
+
+from fedlora.errors import ShardError
+from fedlora.shards.records import Record
+
+__all__ = ["hold_out", "partition"]
+
+
+def partition(records: Sequence[Record], parts: int, *, seed: int) -> list[list[Record]]:
+    """Divide `records` into `parts` independent, identically distributed shards whose sizes differ by at most one.
+
+    Raises
+    ------
+    ShardError
+        If a part would be empty.
+    """
+    if len(records) < parts:
+        raise ShardError(f"{len(records)} record(s) cannot be divided among {parts} sites")
+    order = list(range(len(records)))
+    random.Random(seed).shuffle(order)  # noqa: S311 - a reproducible division, not a secret
+    return [[records[i] for i in sorted(order[part::parts])] for part in range(parts)]
+
+
+def hold_out(records: Sequence[Record], *, fraction: float, most: int, seed: int) -> tuple[list[Record], list[Record]]:
+    """Divide `records` into a training part and a held-out part.
+
+    Records with the same instruction and input stay on one side, so that no held-out question was trained on.
+
+    Returns
+    -------
+    tuple of list
+        Training records and held-out records; of these about `fraction` of all, and about `most` at the most.
+
+    Raises
+    ------
+    ShardError
+        If either part would be empty.
+    """
+    questions: dict[tuple[str, str], list[int]] = {}
+    for index, record in enumerate(records):
+        questions.setdefault((record.instruction, record.input), []).append(index)
+    groups = list(questions.values())
+    random.Random(seed).shuffle(groups)  # noqa: S311 - as above
+    wanted = min(most, max(1, round(fraction * len(records))))
+    held: set[int] = set()
+    for group in groups:
+        if len(held) >= wanted:
+            break
+        held.update(group)
+    if not held or len(held) == len(records):
+        raise ShardError(f"{len(records)} record(s) are too few to train on some and hold out others")
+    train = [record for index, record in enumerate(records) if index not in held]
+    return train, [records[index] for index in sorted(held)]

@@ -1,0 +1,132 @@
+"""What an adapter is made of: the agreement that all sites of a run must share."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fedlora.errors import WireError
+
+__all__ = ["AdapterSpec", "TensorSpec", "Vector"]
+
+Vector = npt.NDArray[np.float32]  # one adapter: all tensors of a spec, flat, in the spec's order
+
+MOST_TENSORS = 100_000
+MOST_VALUES = 2**31  # 8 GiB of fp32, forty times a rank-64 adapter of a 70B model
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name and shape of one tensor of the adapter."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """The tensors of an adapter, and what it was made for.
+
+    Attributes
+    ----------
+    kit_version : str
+        Version of fedlora that named the tensors.
+    base_model : str
+        Hub name or folder name of the base model, for people.
+    base_model_sha256, tokenizer_sha256 : str
+        Hashes of the base model's and the tokenizer's files.
+    recipe : str
+        Name of the recipe.
+    recipe_sha256 : str
+        Hash of all its values.
+    alpha : int
+        LoRA's alpha: the adapter's product is scaled by alpha over rank.
+    tensors : tuple of TensorSpec
+        Sorted by name; values travel in this order.
+    """
+
+    kit_version: str
+    base_model: str
+    base_model_sha256: str
+    tokenizer_sha256: str
+    recipe: str
+    recipe_sha256: str
+    alpha: int
+    tensors: tuple[TensorSpec, ...]
+
+    def __post_init__(self) -> None:
+        names = [tensor.name for tensor in self.tensors]
+        if not names or len(names) > MOST_TENSORS:
+            raise WireError(f"spec has {len(names)} tensors; allowed: 1 to {MOST_TENSORS}")
+        if names != sorted(set(names)):
+            raise WireError("spec's tensors are not sorted by name, or one stands twice")
+        if any(dimension < 1 for tensor in self.tensors for dimension in tensor.shape):
+            raise WireError("spec has a tensor with an empty dimension")
+        if self.size > MOST_VALUES:
+            raise WireError(f"spec has {self.size} values; allowed: at most {MOST_VALUES}")
+
+    @cached_property
+    def size(self) -> int:
+        """Number of values of the whole adapter."""
+        return sum(tensor.size for tensor in self.tensors)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash that names the spec, in hexadecimal."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Write the spec; equal specs give equal text."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "AdapterSpec":
+        """Read a spec that somebody else wrote.
+
+        Raises
+        ------
+        WireError
+            If it is not a spec.
+        """
+        try:
+            fields: dict[str, Any] = json.loads(text)
+            tensors = tuple(
+                TensorSpec(str(tensor["name"]), tuple(int(n) for n in tensor["shape"]))
+                for tensor in fields.pop("tensors")
+            )
+            alpha = int(fields.pop("alpha"))
+            return cls(tensors=tensors, alpha=alpha, **{key: str(value) for key, value in fields.items()})
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise WireError(f"spec cannot be read: {error}") from error
+
+    def views(self, vector: Vector) -> Iterator[tuple[str, Vector]]:
+        """Yield name and shaped view of each tensor in `vector`, a flat array of ``size`` values."""
+        offset = 0
+        for tensor in self.tensors:
+            yield tensor.name, vector[offset : offset + tensor.size].reshape(tensor.shape)
+            offset += tensor.size
+
+    def difference(self, other: "AdapterSpec") -> str:
+        """Say in a few words where `other` differs, for an error; empty if it does not."""
+        for field, value in asdict(self).items():
+            theirs = getattr(other, field)
+            if field == "tensors":
+                continue
+            if value != theirs:
+                return f"{field.replace('_', ' ')} {value} against {theirs}"
+        mine, others = set(self.tensors), set(other.tensors)
+        if mine != others:
+            first = min(mine ^ others, key=lambda tensor: tensor.name)
+            return f"{len(mine ^ others)} tensors differ, the first is {first.name} {list(first.shape)}"
+        return ""

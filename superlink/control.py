@@ -1,0 +1,125 @@
+"""The SuperLink's Control API: registering nodes, starting runs, asking how they are."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+from flwr.common.serde import user_config_to_proto
+from flwr.proto.control_pb2 import (
+    ListNodesRequest,
+    ListRunsRequest,
+    RegisterNodeRequest,
+    StartRunRequest,
+    StopRunRequest,
+)
+from flwr.proto.fab_pb2 import Fab
+from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.error import FlowerError
+
+from fedlora.errors import ControlError
+from fedlora.flower import AppBundle
+
+__all__ = ["Attempt", "Control"]
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """State of a Flower run.
+
+    Attributes
+    ----------
+    status : str
+        ``pending``, ``starting``, ``running`` or ``finished``.
+    outcome : str
+        Of a finished one: ``completed``, ``failed`` or ``stopped``.
+    details : str
+        Why it failed.
+    """
+
+    status: str
+    outcome: str
+    details: str
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, in whichever way."""
+        return self.status == "finished"
+
+
+class Control:
+    """A client of the Control API. A context manager.
+
+    Every method raises ControlError if the SuperLink refuses or does not answer.
+
+    Parameters
+    ----------
+    address : str
+        ``host:port`` of the SuperLink's HTTP APIs.
+    ca_certificate : Path
+        The federation's CA certificate.
+    """
+
+    def __init__(self, address: str, ca_certificate: Path) -> None:
+        self.address = address
+        self._client = ControlHttpClient.from_server_address(
+            server_address=address,
+            insecure=False,
+            root_certificates=ca_certificate.read_bytes(),
+            interceptors=[],
+        )
+
+    def __enter__(self) -> "Control":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def answers(self) -> bool:
+        """Whether the SuperLink answers at all."""
+        try:
+            self._client.ListNodes(ListNodesRequest())
+        except httpx.HTTPError:
+            return False
+        return True
+
+    def register_node(self, public_key_pem: bytes, name: str) -> int:
+        """Admit the node with this key under the site's name; return its id."""
+        request = RegisterNodeRequest(public_key=public_key_pem, name=name)
+        return int(self._asked("register the node", lambda: self._client.RegisterNode(request).node_id))
+
+    def nodes(self) -> dict[str, str]:
+        """Return the state of each registered node (``registered``, ``online``, ``offline``) by its site's name."""
+        found = self._asked("list the nodes", lambda: self._client.ListNodes(ListNodesRequest()))
+        return {node.name: node.status for node in found.nodes_info}
+
+    def start_run(self, app: AppBundle, config: Mapping[str, bool | float | int | str]) -> int:
+        """Submit `app` with `config` over its defaults; return Flower's id of the run."""
+        request = StartRunRequest(
+            fab=Fab(hash_str=app.sha256, content=app.content),
+            override_config=user_config_to_proto(dict(config)),
+        )
+        return int(self._asked("start the run", lambda: self._client.StartRun(request).run_id))
+
+    def attempt(self, run_id: int) -> Attempt:
+        """Return the state of a run."""
+        request = ListRunsRequest(run_id=run_id)
+        run = self._asked("show the run", lambda: self._client.ListRuns(request)).run_dict[run_id]
+        return Attempt(run.status.status, run.status.sub_status, run.status.details)
+
+    def stop_run(self, run_id: int) -> None:
+        """Stop a run."""
+        self._asked("stop the run", lambda: self._client.StopRun(StopRunRequest(run_id=run_id)))
+
+    def _asked(self, what: str, call: Callable[[], Result]) -> Result:
+        try:
+            return call()
+        except httpx.HTTPStatusError as error:
+            reason = FlowerError.from_json(error.response.text)
+            said = reason.message if reason else error.response.text[:200]
+            raise ControlError(f"the SuperLink at {self.address} refused to {what}: {said}") from error
+        except httpx.HTTPError as error:
+            raise ControlError(f"the SuperLink at {self.address} could not be asked to {what}: {error}") from error

@@ -1,0 +1,129 @@
+"""The node's stub of the Fleet API: Flower's, with three things added to its calls.
+
+- The time of the last call that succeeded, in a file: a node is healthy when that was less than 60 s ago. Heartbeats
+  count, so a node is healthy while it trains.
+- Before the first activation the node deactivates itself. After a kill -9 the SuperLink holds the node for online until
+  its heartbeat lapses, up to 60 s, and refuses to activate it again meanwhile.
+- Why a call failed, in the log, once for each reason: Flower's own retries are silent about it.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+from flwr.proto.fleet_pb2 import DeactivateNodeRequest
+from flwr.proto.fleet_pb2_grpc import FleetStub
+
+__all__ = ["HEALTHY_SECONDS", "LastCall", "ObservedFleetStub", "observed_fleet_stub"]
+
+HEALTHY_SECONDS = 60.0
+log = logging.getLogger("fedlora.supernode")
+
+
+class LastCall:
+    """When the last Fleet call succeeded, kept as the modification time of a file.
+
+    Parameters
+    ----------
+    file : Path
+        The file; made by the first successful call.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def note(self) -> None:
+        """Note that a call has just succeeded."""
+        self.file.touch()
+
+    def seconds_ago(self) -> float:
+        """Return how long ago it was; infinite if there was none."""
+        try:
+            return time.time() - self.file.stat().st_mtime
+        except FileNotFoundError:
+            return float("inf")
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the node still reaches its SuperLink."""
+        return self.seconds_ago() < HEALTHY_SECONDS
+
+
+class ObservedFleetStub(FleetStub):
+    """Flower's stub with every call observed.
+
+    Parameters
+    ----------
+    channel : grpc.Channel
+        The channel to the SuperLink.
+    last_call : LastCall
+        Where successes are noted.
+    node_id_file : Path
+        Where the node's id is kept from one process to the next.
+    """
+
+    def __init__(self, channel: grpc.Channel, last_call: LastCall, node_id_file: Path) -> None:
+        super().__init__(channel)
+        self._reason = ""
+        for name, call in list(vars(self).items()):
+            if callable(call):
+                setattr(self, name, self._observed(name, call, last_call))
+        self.ActivateNode = self._rejoining(self.ActivateNode, node_id_file)
+
+    def _observed(self, name: str, call: Callable[..., Any], last_call: LastCall) -> Callable[..., Any]:
+        def observed(*arguments: Any, **named: Any) -> Any:
+            try:
+                response = call(*arguments, **named)
+            except grpc.RpcError as error:
+                self._say_why(name, error)
+                raise
+            last_call.note()
+            self._reason = ""
+            return response
+
+        return observed
+
+    def _say_why(self, name: str, error: grpc.RpcError) -> None:
+        reason = f"{error.code().name}: {error.details()}"
+        if reason != self._reason:
+            log.warning("%s failed: %s%s", name, reason, _advice(reason))
+            self._reason = reason
+
+    def _rejoining(self, activate: Callable[..., Any], node_id_file: Path) -> Callable[..., Any]:
+        def rejoin(*arguments: Any, **named: Any) -> Any:
+            if node_id_file.exists():
+                try:
+                    self.DeactivateNode(DeactivateNodeRequest(node_id=int(node_id_file.read_text())))
+                    log.info("the node was still held for online and has been deactivated")
+                except (grpc.RpcError, ValueError):
+                    log.debug("the node was not held for online, or its id has changed")
+            response = activate(*arguments, **named)
+            unfinished = node_id_file.with_suffix(".unfinished")
+            unfinished.write_text(str(response.node_id))
+            unfinished.replace(node_id_file)
+            return response
+
+        return rejoin
+
+
+def _advice(reason: str) -> str:
+    """Return what to do about a reason that people meet, as an addition to the log line."""
+    for sign, advice in (
+        ("CERTIFICATE_VERIFY_FAILED", "the SuperLink's certificate was not issued by this federation's CA"),
+        ("Invalid timestamp", f"this machine's clock is off; it says {time.strftime('%H:%M:%S %Z')}"),
+        ("No SuperNode found", "this node's key is not registered at the SuperLink"),
+        ("Invalid node ID", "this node's key is no longer registered at the SuperLink"),
+    ):
+        if sign in reason:
+            return f" ({advice})"
+    return ""
+
+
+def observed_fleet_stub(state: Path) -> Callable[[grpc.Channel], ObservedFleetStub]:
+    """Return what Flower calls with its channel to get its stub; the files go into `state`."""
+    os.makedirs(state, mode=0o700, exist_ok=True)  # noqa: PTH103 - Path.mkdir ignores the mode of parents
+    return lambda channel: ObservedFleetStub(channel, LastCall(state / "last-fleet-call"), state / "node-id")

@@ -1,0 +1,40 @@
+"""Flower's supernode behind our seam: ``python -m supernode.node supernode.toml``."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+from fedlora import flower
+from fedlora.config import read_toml
+from supernode.settings import NodeSettings
+
+
+def main(arguments: list[str]) -> None:
+    """Run Flower's supernode until it ends; its exit code says nothing, see `supernode.__main__`."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = read_toml(NodeSettings, Path(arguments[0]))
+    os.environ.update(flower.environment(settings.state / "flower"))  # read when Flower is imported
+    from flwr.supernode.cli import flower_supernode
+
+    from supernode.client_app import SOCKET_KEY
+    from supernode.guard import Guard
+    from supernode.seam import install
+
+    known = frozenset({flower.app_bundle().sha256, *settings.fab_hashes})
+    install(settings, Guard(known) if settings.guard else None)
+    sys.argv = [
+        *flower.supernode_arguments(
+            superlink=settings.superlink,
+            ca_certificate=settings.ca_certificate,
+            node_key=settings.node_key,
+            runtime_port=settings.runtime_port,
+            superexec_secret=settings.superexec_secret,
+        ),
+        *("--node-config", f'{SOCKET_KEY}="{settings.trainer}"'),
+    ]
+    flower_supernode()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

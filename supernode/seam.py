@@ -1,0 +1,157 @@
+"""The seam: the one place where Flower's supernode is bent to our rules.
+
+``flwr.supernode.start_client_internal`` takes its connection from the factory ``grpc_request_response`` and uses the
+eight functions that this yields. `install` puts our factory in its place, which wraps two of them:
+
+- ``receive`` asks the `Guard` about every run it does not know, refuses by an answer of its own, polls fast while a run
+  is on, and never raises: any exception but RunNotRunningException would end Flower's loop and leave a process that is
+  offline for ever.
+- ``get_fab`` and ``get_run`` answer from what ``receive`` has fetched already.
+
+The rest of Flower's supernode stays as it is.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flwr.supernode.start_client_internal as flower
+import grpc
+from flwr.app import Error, Message
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+from flwr.supercore.run import Run, RunNotRunningException
+
+from supernode.fleet import observed_fleet_stub
+from supernode.guard import REFUSED, Guard
+from supernode.settings import NodeSettings
+
+__all__ = ["PickUp", "install"]
+
+log = logging.getLogger("fedlora.supernode")
+Received = tuple[Message, ObjectTree]
+FACTORY = "grpc_request_response"  # where Flower's supernode looks its connection up
+
+
+class PickUp:
+    """How long to wait before the next look for a message: short while a run is on, up to 3 s when nothing happens.
+
+    Polling ten times a second for ever would cost the SuperLink 6 % of a core for each idle node.
+    """
+
+    FASTEST, SLOWEST, FAST_SECONDS = 0.1, 3.0, 10.0
+
+    def __init__(self) -> None:
+        self.last_message = float("-inf")
+
+    def note_message(self) -> None:
+        """Note that a message or an answer has just passed."""
+        self.last_message = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return how long to wait now."""
+        idle = time.monotonic() - self.last_message
+        if idle <= self.FAST_SECONDS:
+            return self.FASTEST
+        return min(self.SLOWEST, self.FASTEST * idle / self.FAST_SECONDS)
+
+
+class Seam:
+    """The wrapped functions of one connection.
+
+    Parameters
+    ----------
+    functions : tuple
+        The eight functions that Flower's factory yields.
+    guard : Guard or None
+        Who decides about runs; None admits every run.
+    """
+
+    def __init__(self, functions: tuple[Any, ...], guard: Guard | None) -> None:
+        self.node_id, self._receive, self._send, self._get_run, self._get_fab, *rest = functions
+        self._pull, self._push, self._confirm = rest
+        self.guard = guard
+        self.pick_up = PickUp()
+        self.runs: dict[int, Run] = {}  # admitted
+        self.fabs: dict[int, Fab] = {}
+
+    def functions(self) -> tuple[Any, ...]:
+        """Return the eight functions for Flower's loop."""
+        return (
+            *(self.node_id, self.receive, self.send, self.get_run, self.get_fab),
+            *(self._pull, self._push, self._confirm),
+        )
+
+    def receive(self) -> Received | None:
+        """Wait for the next message of an admitted run; None after a while without one."""
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            try:
+                received: Received | None = self._receive()
+                if received is not None and self._admits(received[0]):
+                    self.pick_up.note_message()
+                    return received
+            except RunNotRunningException:
+                raise
+            except (grpc.RpcError, ValueError, RuntimeError) as error:
+                log.warning("a message could not be received: %s", _short(error))
+                time.sleep(PickUp.SLOWEST)
+            time.sleep(self.pick_up.seconds())
+        return None
+
+    def send(self, message: Message, tree: ObjectTree, seconds: float) -> tuple[set[str], str]:
+        """Announce an answer, and look out for the next message from now on."""
+        self.pick_up.note_message()
+        announced: tuple[set[str], str] = self._send(message, tree, seconds)
+        return announced
+
+    def get_run(self, run_id: int) -> Run:
+        """Return an admitted run."""
+        return self.runs[run_id]
+
+    def get_fab(self, _hash: str, run_id: int) -> Fab:
+        """Return the app of an admitted run."""
+        return self.fabs[run_id]
+
+    def _admits(self, message: Message) -> bool:
+        run_id = message.metadata.run_id
+        if run_id not in self.runs:
+            run = self._get_run(run_id)
+            fab = self._get_fab(run.fab_hash, run_id)
+            objection = self.guard.objection(run, fab) if self.guard else None
+            if objection:
+                log.warning("run %d is refused: %s", run_id, objection)
+                self._refuse(message, objection)
+                return False
+            self.runs[run_id], self.fabs[run_id] = run, fab
+        return True
+
+    def _refuse(self, message: Message, reason: str) -> None:
+        reply = Message(Error(code=REFUSED, reason=reason), reply_to=message)
+        reply.metadata.__dict__["_message_id"] = reply.object_id  # as Flower sets it where it makes replies itself
+        wanted, session = self._send(reply, get_object_tree(reply), 0.0)
+        objects = get_all_nested_objects(reply)
+        for object_id in wanted:
+            self._push(message.metadata.run_id, session, object_id, objects[object_id].deflate())
+
+
+def install(settings: NodeSettings, guard: Guard | None) -> None:
+    """Put our connection factory in the place of Flower's, for this process."""
+    inner: Callable[..., Any] = getattr(flower, FACTORY)
+    stub = observed_fleet_stub(settings.state)
+
+    @contextmanager
+    def connection(*arguments: Any, **named: Any) -> Iterator[tuple[Any, ...]]:
+        with inner(*arguments, **named, adapter_cls=stub) as functions:
+            yield Seam(functions, guard).functions()
+
+    setattr(flower, FACTORY, connection)
+
+
+def _short(error: Exception) -> str:
+    if isinstance(error, grpc.RpcError):
+        return f"{error.code().name}: {error.details()}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,46 @@
+"""What a site's owner sets for the supernode."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["NodeSettings"]
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """The supernode's file, ``supernode.toml``.
+
+    Attributes
+    ----------
+    site : str
+        Name of the site, for its own log.
+    superlink : str
+        Address of the SuperLink's Fleet API, ``host:port``.
+    ca_certificate : Path
+        The federation's CA certificate.
+    node_key : Path
+        This node's private key.
+    runtime_port : int
+        Port on 127.0.0.1 at which the worker fetches its tasks.
+    superexec_secret : Path
+        Secret that worker and supernode share.
+    trainer : Path
+        The trainer's Unix socket.
+    state : Path
+        Folder that outlives the process: node id and time of the last successful call.
+    fab_hashes : tuple of str
+        Apps that may run besides the kit's own, by their SHA-256.
+    guard : bool
+        Whether other apps are refused. Switched off only in the test that shows that no app is opened here anyway.
+    """
+
+    site: str
+    superlink: str
+    ca_certificate: Path
+    node_key: Path
+    runtime_port: int
+    superexec_secret: Path
+    trainer: Path
+    state: Path
+    fab_hashes: tuple[str, ...] = ()
+    guard: bool = True

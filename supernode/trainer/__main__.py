@@ -1,0 +1,41 @@
+"""The trainer's program: ``python -m supernode.trainer trainer.toml``."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from fedlora.config import read_toml
+from fedlora.errors import FedloraError
+from supernode.trainer.confinement import deny_network
+from supernode.trainer.settings import TrainerSettings
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        settings = read_toml(TrainerSettings, Path(arguments[0]))
+        # Read when torch is loaded, which is why it is imported below and not above.
+        os.environ.update(OMP_NUM_THREADS=str(settings.threads), OMP_WAIT_POLICY="PASSIVE")
+        os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error")
+        deny_network()
+        from supernode.trainer.service import serve
+
+        server = serve(settings)
+    except FedloraError as error:
+        logging.error("%s: %s", type(error).__name__, error)
+        return error.exit_code
+    logging.info("site %s: trainer is ready", settings.site)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    ended.wait()
+    server.stop(grace=2).wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""From records to token ids: what is fed to the model, and which tokens the loss is taken on."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from fedlora.errors import TrainerError
+from fedlora.language_model.prompt import answer, prompt
+from fedlora.shards import Record
+
+__all__ = ["Batch", "Example", "chunks", "collate", "rows_of_round", "tokenise"]
+
+NOT_SCORED = -100  # the label that torch's cross entropy leaves out
+
+
+@dataclass(frozen=True)
+class Example:
+    """One record as token ids; the last `answer_length` of them are the answer and the end of the text."""
+
+    ids: tuple[int, ...]
+    answer_length: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples side by side, padded on the left so that all answers end in the last column.
+
+    Attributes
+    ----------
+    ids, mask, positions : torch.Tensor
+        Of shape (examples, longest example), int64.
+    labels : torch.Tensor
+        Of shape (examples, longest answer), int64: the tokens of the answers, ``NOT_SCORED`` before shorter ones.
+    """
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    positions: torch.Tensor
+    labels: torch.Tensor
+
+
+def tokenise(records: Sequence[Record], tokenizer: PreTrainedTokenizerBase, length: int) -> tuple[list[Example], int]:
+    """Turn records into examples of at most `length` tokens.
+
+    Prompt and answer are tokenised apart, so the border between them is exact in every tokenizer. What is too long
+    loses the end of its answer, down to half of `length`; after that its prompt loses its beginning.
+
+    Returns
+    -------
+    tuple
+        The examples, and how many had to be cut.
+
+    Raises
+    ------
+    TrainerError
+        If the tokenizer has no end-of-text token.
+    """
+    end = tokenizer.eos_token_id
+    if not isinstance(end, int):
+        raise TrainerError("the base model's tokenizer has no end-of-text token; a model cannot learn to stop without")
+    prompts = tokenizer([prompt(record) for record in records], add_special_tokens=False)["input_ids"]
+    answers = tokenizer([answer(record) for record in records], add_special_tokens=False)["input_ids"]
+    examples, cut = [], 0
+    for asked, answered in zip(prompts, answers, strict=True):
+        cut += len(asked) + len(answered) + 1 > length
+        answered = [*answered, end][: max(length - len(asked), length // 2, 1)]
+        asked = asked[max(0, len(asked) + len(answered) - length) :]
+        examples.append(Example((*asked, *answered), len(answered)))
+    return examples, cut
+
+
+def collate(examples: Sequence[Example], padding: int) -> Batch:
+    """Put `examples` side by side, with the token id `padding` on the left of shorter ones."""
+    width = max(len(example.ids) for example in examples)
+    answer_width = max(example.answer_length for example in examples)
+    ids = torch.full((len(examples), width), padding)
+    mask = torch.zeros((len(examples), width), dtype=torch.long)
+    labels = torch.full((len(examples), answer_width), NOT_SCORED)
+    for row, example in enumerate(examples):
+        ids[row, width - len(example.ids) :] = torch.tensor(example.ids)
+        mask[row, width - len(example.ids) :] = 1
+        labels[row, answer_width - example.answer_length :] = torch.tensor(example.ids[-example.answer_length :])
+    return Batch(ids, mask, (mask.cumsum(1) - 1).clamp(min=0), labels)
+
+
+def rows_of_round(rows: int, wanted: int, *, round_number: int, seed: int) -> list[int]:
+    """Return which of `rows` examples are trained on in a round, in order.
+
+    A site walks through its shard in shuffled passes and goes on in each round where the last one ended, so that every
+    example is seen once before any is seen twice (the reference draws the same examples in every round).
+    """
+    first = (round_number - 1) * wanted
+    return [_pass(rows, position // rows, seed)[position % rows] for position in range(first, first + wanted)]
+
+
+_cached: dict[tuple[int, int, int], list[int]] = {}
+
+
+def _pass(rows: int, number: int, seed: int) -> list[int]:
+    key = (rows, number, seed)
+    if key not in _cached:
+        _cached.clear()
+        order = list(range(rows))
+        random.Random(f"{seed}/{number}").shuffle(order)  # noqa: S311 - reproducible, not secret
+        _cached[key] = order
+    return _cached[key]
+
+
+def chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """Cut `rows` into runs of `size`."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

@@ -1,0 +1,118 @@
+"""What the trainer has done, on the disk: so that a round is trained once, whoever is killed in between."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlora.errors import PolicyError, TrainerError
+
+__all__ = ["Journal", "Turn"]
+
+MOST_RUN_NAME = 64
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A round of an epoch of a run, with the adapter it was asked for."""
+
+    run: str
+    epoch: int
+    round: int
+    adapter_sha256: str
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epoch and round: what must rise from call to call."""
+        return self.epoch, self.round
+
+
+class Journal:
+    """The epochs and rounds of each run that this trainer has served, and its last answer for each.
+
+    Parameters
+    ----------
+    directory : Path
+        Folder that outlives the process.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def open_epoch(self, run: str, epoch: int) -> None:
+        """Note that `epoch` of `run` has begun.
+
+        Raises
+        ------
+        PolicyError
+            If a newer epoch has begun before: its coordinator has been replaced.
+        """
+        known = self._read(run)
+        if epoch < known.get("epoch", 0):
+            raise PolicyError(f"epoch {epoch} of run {run} is over: epoch {known['epoch']} has begun")
+        self._write(run, {**known, "epoch": epoch})
+
+    def answer_before(self, turn: Turn) -> bytes | None:
+        """Return the answer that `turn` was given before, or None if it is a new one.
+
+        Raises
+        ------
+        PolicyError
+            If its epoch was not opened or is over, or if a later round or another adapter had its turn already.
+        """
+        known = self._read(turn.run)
+        if turn.epoch != known.get("epoch"):
+            raise PolicyError(f"epoch {turn.epoch} of run {turn.run} is not open; open is {known.get('epoch', 'none')}")
+        last = tuple(known.get("last", (0, 0)))
+        if turn.place > last:
+            return None
+        if turn.place == last and turn.adapter_sha256 == known.get("adapter_sha256"):
+            return self._answer_file(turn.run).read_bytes()
+        raise PolicyError(
+            f"round {turn.round} of epoch {turn.epoch} of run {turn.run} had its turn; the last was "
+            f"round {last[1]} of epoch {last[0]}"
+        )
+
+    def record(self, turn: Turn, answer: bytes) -> None:
+        """Keep `answer`; after a crash either all of this happened or nothing did."""
+        _replace(self._answer_file(turn.run), answer)
+        fields = {"epoch": turn.epoch, "last": turn.place, "adapter_sha256": turn.adapter_sha256}
+        self._write(turn.run, fields)
+
+    def _read(self, run: str) -> dict[str, Any]:
+        file = self._journal_file(run)
+        if not file.exists():
+            return {}
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise TrainerError(f"the journal of run {run} is damaged: {error}") from error
+        return known if isinstance(known, dict) else {}
+
+    def _write(self, run: str, fields: dict[str, Any]) -> None:
+        _replace(self._journal_file(run), json.dumps({"run": run, **fields}).encode())
+
+    def _journal_file(self, run: str) -> Path:
+        return self.directory / f"{_file_name(run)}.json"
+
+    def _answer_file(self, run: str) -> Path:
+        return self.directory / f"{_file_name(run)}.answer"
+
+
+def _file_name(run: str) -> str:
+    """Return a file name for a run whose name came over the network and is not to be trusted as one."""
+    if not run or len(run) > MOST_RUN_NAME:
+        raise PolicyError(f"a run's name has 1 to {MOST_RUN_NAME} characters, not {len(run)}")
+    return hashlib.sha256(run.encode()).hexdigest()[:32]
+
+
+def _replace(file: Path, content: bytes) -> None:
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    with unfinished.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    unfinished.replace(file)

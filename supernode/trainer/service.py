@@ -1,0 +1,252 @@
+"""The trainer behind its Unix socket: every call is held against the policy before anything is done."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import wraps
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
+
+import grpc
+import numpy as np
+
+from fedlora.domains import domain
+from fedlora.errors import FedloraError, PolicyError, TrainerError, WireError
+from fedlora.language_model import BaseModel
+from fedlora.language_model.loading import load
+from fedlora.recipes import Recipe
+from fedlora.shards import read_records
+from fedlora.wire import AdapterSpec, Header, Payload, check, decode, encode
+from fedlora.wire.spec import Vector
+from supernode.trainer import trainer_pb2, trainer_pb2_grpc
+from supernode.trainer.examples import tokenise
+from supernode.trainer.journal import Journal, Turn
+from supernode.trainer.model import AdapterModel
+from supernode.trainer.settings import Policy, TrainerSettings
+from supernode.trainer.training import RoundFigures, train_round
+
+__all__ = ["LARGEST_MESSAGE", "ResidentTrainer", "TrainerService", "serve"]
+
+LARGEST_MESSAGE = 2**31 - 1
+log = logging.getLogger("fedlora.trainer")
+
+# Which answer an error becomes. Its text is public: it names values that the caller sent or that the policy lists.
+STATUS = {PolicyError: grpc.StatusCode.PERMISSION_DENIED, WireError: grpc.StatusCode.INVALID_ARGUMENT}
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Service = TypeVar("Service")
+
+
+class ResidentTrainer:
+    """Base model and tokenised shard, in memory from start to end.
+
+    Parameters
+    ----------
+    settings : TrainerSettings
+        The site owner's file.
+
+    Raises
+    ------
+    ShardError, BaseModelError
+        If shard or base model cannot be used.
+    """
+
+    def __init__(self, settings: TrainerSettings) -> None:
+        self.settings = settings
+        self.records = read_records(settings.shard, domain(settings.domain))
+        self.base = BaseModel(settings.base_model_name, settings.base_model).check()
+        self.model, self.tokenizer = load(self.base)
+        self.padding = int(self.tokenizer.pad_token_id or self.tokenizer.eos_token_id)
+        self._prepare(settings.policy.recipes[0])
+
+    def load(self, recipe: Recipe) -> AdapterModel:
+        """Make `recipe` the one that is trained, and return its model."""
+        if recipe != self.recipe:
+            self.model = self.adapter.model.unload()
+            self._prepare(recipe)
+        return self.adapter
+
+    def _prepare(self, recipe: Recipe) -> None:
+        self.adapter = AdapterModel(self.base, self.model, recipe)
+        self.examples, cut = tokenise(self.records, self.tokenizer, recipe.length)
+        self.recipe = recipe
+        log.info(
+            "recipe %s: %d values in %d tensors; %d records, %d of them cut to %d tokens",
+            *(recipe.name, self.adapter.spec.size, len(self.adapter.spec.tensors)),
+            *(len(self.examples), cut, recipe.length),
+        )
+
+    def train(
+        self, recipe: Recipe, vector: Vector, round_number: int, interrupted: Callable[[], bool]
+    ) -> tuple[Vector, RoundFigures]:
+        """Train one round from the global adapter `vector`; return the delta against it, and figures."""
+        adapter = self.load(recipe)
+        adapter.load(vector)
+        seed = self.settings.seed
+        figures = train_round(
+            adapter,
+            self.examples,
+            recipe,
+            round_number,
+            seed=seed,
+            padding=self.padding,
+            interrupted=interrupted,
+        )
+        return adapter.vector() - vector, figures
+
+
+def _answering(
+    call: Callable[Concatenate[Service, Arguments], Result],
+) -> Callable[Concatenate[Service, Arguments], Result]:
+    """Turn what `call` raises into a gRPC status; of the unforeseen only the name leaves: its text may quote a row."""
+
+    @wraps(call)
+    def answered(self: Service, /, *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        try:
+            return call(self, *arguments, **named)
+        except FedloraError as error:
+            log.warning("%s: %s", call.__name__, error)
+            status, reason = STATUS.get(type(error), grpc.StatusCode.ABORTED), str(error)
+        except Exception as error:
+            log.exception("%s failed", call.__name__)
+            status, reason = (
+                grpc.StatusCode.INTERNAL,
+                f"{type(error).__name__} in the trainer; see the site's log",
+            )
+        _abort(arguments[1], status, reason)
+
+    return answered
+
+
+def _abort(context: Any, status: grpc.StatusCode, reason: str) -> NoReturn:
+    context.abort(status, reason)
+    raise AssertionError("abort raises")
+
+
+class TrainerService(trainer_pb2_grpc.TrainerServicer):
+    """The contract of ``trainer.proto``, in front of a `ResidentTrainer`.
+
+    Parameters
+    ----------
+    trainer : ResidentTrainer
+        Who trains.
+    policy : Policy
+        What may be asked.
+    journal : Journal
+        What was done.
+    """
+
+    def __init__(self, trainer: ResidentTrainer, policy: Policy, journal: Journal) -> None:
+        self.trainer = trainer
+        self.policy = policy
+        self.journal = journal
+        self.busy = threading.Lock()
+        self.opened: dict[str, tuple[Recipe, str]] = {}  # run: what Configure agreed on
+
+    @_answering
+    def Describe(  # noqa: N802 - this and the next two are named by trainer.proto
+        self, request: trainer_pb2.DescribeRequest, _context: grpc.ServicerContext
+    ) -> trainer_pb2.Description:
+        """Say what would be trained under a recipe."""
+        recipe = self.policy.recipe(request.recipe_sha256)
+        with self.busy:
+            spec = self.trainer.load(recipe).spec
+        return trainer_pb2.Description(
+            spec=spec.to_json(), policy_sha256=self.policy.sha256, examples=len(self.trainer.records)
+        )
+
+    @_answering
+    def Configure(  # noqa: N802
+        self, request: trainer_pb2.ConfigureRequest, _context: grpc.ServicerContext
+    ) -> trainer_pb2.Configuration:
+        """Open an epoch of a run."""
+        recipe = self.policy.recipe(request.recipe_sha256)
+        self.policy.allow_codec(request.codec)
+        with self.busy:
+            spec = self.trainer.load(recipe).spec
+            if request.spec_sha256 != spec.sha256:
+                raise WireError(f"spec {request.spec_sha256[:12]} is not this trainer's {spec.sha256[:12]}")
+            self.journal.open_epoch(request.run, request.epoch)
+            self.opened[request.run] = recipe, request.codec
+        log.info("run %s, epoch %d: open", request.run, request.epoch)
+        return trainer_pb2.Configuration(policy_sha256=self.policy.sha256)
+
+    @_answering
+    def Train(  # noqa: N802
+        self, request: trainer_pb2.TrainRequest, context: grpc.ServicerContext
+    ) -> trainer_pb2.Update:
+        """Train one round."""
+        if not 1 <= request.round <= 2**31:
+            raise WireError(f"round {request.round} is not a round")
+        if not self.busy.acquire(blocking=False):
+            raise TrainerError("the trainer is busy with another round")
+        try:
+            return self._train(request, lambda: not context.is_active())
+        finally:
+            self.busy.release()
+
+    def _train(self, request: trainer_pb2.TrainRequest, interrupted: Callable[[], bool]) -> trainer_pb2.Update:
+        if request.run not in self.opened:
+            raise PolicyError(f"run {request.run} is not open at this trainer; it must be configured first")
+        recipe, codec = self.opened[request.run]
+        if request.round > recipe.rounds:
+            raise PolicyError(f"round {request.round} is beyond the {recipe.rounds} rounds of recipe {recipe.name}")
+        spec = self.trainer.load(recipe).spec
+        vector, digest = self._incoming(request, spec)
+        turn = Turn(request.run, request.epoch, request.round, digest)
+        before = self.journal.answer_before(turn)
+        if before is not None:
+            log.info("run %s, round %d: the same again, answered as before", request.run, request.round)
+            return trainer_pb2.Update.FromString(before)
+        delta, figures = self.trainer.train(recipe, vector, request.round, interrupted)
+        if figures.examples < self.policy.fewest_examples:
+            raise PolicyError(
+                f"an update from {figures.examples} records is below the site's {self.policy.fewest_examples}"
+            )
+        update = encode(
+            delta,
+            spec,
+            kind="update",
+            run=request.run,
+            epoch=request.epoch,
+            round_number=request.round,
+            examples=figures.examples,
+            codec=codec,
+        )
+        answer = trainer_pb2.Update(
+            update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=update.blocks),
+            figures={name: float(value) for name, value in asdict(figures).items()},
+        )
+        self.journal.record(turn, answer.SerializeToString())
+        log.info("run %s, round %d: %s", request.run, request.round, figures)
+        return answer
+
+    def _incoming(self, request: trainer_pb2.TrainRequest, spec: AdapterSpec) -> tuple[Vector, str]:
+        header = Header.from_json(request.adapter.header)
+        check(header, kind="global", run=request.run, epoch=request.epoch, round=request.round)
+        vector = decode(Payload(header, tuple(request.adapter.blocks)), spec)
+        norm = float(np.linalg.norm(vector.astype(np.float64)))
+        if norm > self.policy.largest_norm:
+            raise WireError(f"the adapter's norm is {norm:.4g}; this site allows {self.policy.largest_norm:.4g}")
+        return vector, header.payload_sha256
+
+
+def serve(settings: TrainerSettings) -> grpc.Server:
+    """Load everything, then listen on the socket that `settings` names; return the running server.
+
+    The socket appears last: whoever can reach it reaches a trainer that is ready.
+    """
+    trainer = ResidentTrainer(settings)
+    service = TrainerService(trainer, settings.policy, Journal(settings.state))
+    size = [
+        ("grpc.max_send_message_length", LARGEST_MESSAGE),
+        ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ]
+    server = grpc.server(ThreadPoolExecutor(max_workers=4), options=size)
+    trainer_pb2_grpc.add_TrainerServicer_to_server(service, server)
+    settings.socket.unlink(missing_ok=True)  # one that a crash left behind
+    server.add_insecure_port(f"unix:{settings.socket}")
+    server.start()
+    return server

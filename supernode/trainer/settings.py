@@ -1,0 +1,113 @@
+"""What a site's owner sets for the trainer, and the policy that every call is held against."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fedlora.errors import PolicyError
+from fedlora.recipes import Recipe
+
+__all__ = ["Policy", "TrainerSettings"]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the site allows others to ask of its trainer.
+
+    Attributes
+    ----------
+    recipes : tuple of Recipe
+        The recipes that may be trained, with all their values; a caller names one and cannot change any.
+    codecs : tuple of str
+        Codecs in which an update may leave.
+    fewest_examples : int
+        An update must come from at least as many records.
+    largest_norm : float
+        Largest Euclidean norm of an incoming adapter.
+    """
+
+    recipes: tuple[Recipe, ...]
+    codecs: tuple[str, ...] = ("fp32",)
+    fewest_examples: int = 8
+    largest_norm: float = 1000.0
+
+    def __post_init__(self) -> None:
+        if not self.recipes:
+            raise ValueError("recipes is empty; the trainer would refuse every run")
+        if self.fewest_examples < 1:
+            raise ValueError(f"fewest-examples is {self.fewest_examples}; it must be at least 1")
+
+    @property
+    def sha256(self) -> str:
+        """The hash that tells which policy an answer was given under."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def recipe(self, sha256: str) -> Recipe:
+        """Return the allowed recipe with the hash `sha256`.
+
+        Raises
+        ------
+        PolicyError
+            If the policy lists no such recipe.
+        """
+        for recipe in self.recipes:
+            if recipe.sha256 == sha256:
+                return recipe
+        listed = ", ".join(f"{recipe.name} ({recipe.sha256[:12]})" for recipe in self.recipes)
+        raise PolicyError(f"recipe {sha256[:12]} is not on this site's list: {listed}")
+
+    def allow_codec(self, codec: str) -> None:
+        """Check that updates may leave in `codec`.
+
+        Raises
+        ------
+        PolicyError
+            If the policy does not list it.
+        """
+        if codec not in self.codecs:
+            raise PolicyError(f"codec {codec!r} is not on this site's list: {', '.join(self.codecs)}")
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """The trainer's file, ``trainer.toml``.
+
+    Attributes
+    ----------
+    site : str
+        Name of the site, for its own log.
+    domain : str
+        Domain of the shard.
+    shard : Path
+        The records; read here and nowhere else.
+    base_model : Path
+        Folder of the base model.
+    base_model_name : str
+        Its name, as it goes into adapters.
+    state : Path
+        Folder that outlives the process.
+    socket : Path
+        Unix socket to listen on.
+    threads : int
+        Cores this trainer may use; trainers of one machine share its cores.
+    seed : int
+        Decides the order of records; the site's own, never a caller's.
+    """
+
+    site: str
+    domain: str
+    shard: Path
+    base_model: Path
+    base_model_name: str
+    state: Path
+    socket: Path
+    policy: Policy
+    threads: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"threads is {self.threads}; it must be at least 1")
+        if len(str(self.socket).encode()) > 100:
+            raise ValueError(f"socket {self.socket} is longer than the 100 bytes that a Unix socket's path may have")

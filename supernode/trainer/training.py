@@ -1,0 +1,122 @@
+"""One round of local training."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from fedlora.errors import TrainerError
+from fedlora.recipes import Recipe
+from supernode.trainer.examples import NOT_SCORED, Batch, Example, chunks, collate, rows_of_round
+from supernode.trainer.model import AdapterModel
+
+__all__ = ["RoundFigures", "train_round"]
+
+LARGEST_GRADIENT = 1.0  # norm, as in the benchmark's reference
+
+
+@dataclass(frozen=True)
+class RoundFigures:
+    """What a round of training cost and gave.
+
+    Attributes
+    ----------
+    examples : int
+        Records trained on, each counted as often as it was seen; the weight of the update.
+    tokens : int
+        Tokens fed to the model, padding left out.
+    answer_tokens : int
+        Tokens the loss was taken on.
+    loss, first_loss, last_loss : float
+        Mean cross entropy in nats for each answer token: over the round, in its first and in its last step.
+    seconds : float
+        Wall-clock time.
+    """
+
+    examples: int
+    tokens: int
+    answer_tokens: int
+    loss: float
+    first_loss: float
+    last_loss: float
+    seconds: float
+
+
+def train_round(
+    adapter: AdapterModel,
+    examples: Sequence[Example],
+    recipe: Recipe,
+    round_number: int,
+    *,
+    seed: int,
+    padding: int,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> RoundFigures:
+    """Train the adapter for ``recipe.steps`` steps of AdamW on the records that this round's turn brings.
+
+    The optimiser starts fresh each round, without weight decay; the rate is constant within the round.
+
+    Parameters
+    ----------
+    adapter : AdapterModel
+        Changed in place.
+    examples : sequence of Example
+        The whole shard.
+    recipe : Recipe
+        Steps, batch and learning rate.
+    round_number : int
+        Round, from 1.
+    seed : int
+        Order of the records.
+    padding : int
+        Token id for padding.
+    interrupted : callable
+        Asked before each step.
+
+    Raises
+    ------
+    TrainerError
+        If a loss is not finite, or when `interrupted` says so.
+    """
+    started = time.monotonic()
+    optimizer = torch.optim.AdamW(adapter.parameters, lr=recipe.learning_rate_in(round_number), weight_decay=0.0)
+    rows = rows_of_round(len(examples), recipe.steps * recipe.batch, round_number=round_number, seed=seed)
+    losses, weights, tokens = [], [], 0
+    torch.manual_seed(seed + round_number)  # dropout, the only randomness left
+    adapter.model.train()
+    for step, turn in enumerate(chunks(rows, recipe.batch), 1):
+        if interrupted():
+            raise TrainerError(
+                f"round {round_number} was interrupted at step {step}: its deadline passed or its caller left"
+            )
+        batch = collate([examples[row] for row in turn], padding)
+        loss = _loss(adapter, batch)
+        if not torch.isfinite(loss):
+            raise TrainerError(f"the loss is {loss.item()} in step {step} of round {round_number}")
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(adapter.parameters, LARGEST_GRADIENT)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        weights.append(int((batch.labels != NOT_SCORED).sum()))
+        tokens += int(batch.mask.sum())
+    mean = sum(loss * weight for loss, weight in zip(losses, weights, strict=True)) / sum(weights)
+    seconds = time.monotonic() - started
+    return RoundFigures(len(rows), tokens, sum(weights), mean, losses[0], losses[-1], seconds)
+
+
+def _loss(adapter: AdapterModel, batch: Batch) -> torch.Tensor:
+    """Return the mean cross entropy of the answers' tokens; logits are computed for the answers' columns alone."""
+    device = adapter.parameters[0].device
+    with torch.autocast(device.type, torch.bfloat16):
+        logits = adapter.model(
+            input_ids=batch.ids.to(device),
+            attention_mask=batch.mask.to(device),
+            position_ids=batch.positions.to(device),
+            logits_to_keep=batch.labels.shape[1] + 1,
+            use_cache=False,
+        ).logits
+    return torch.nn.functional.cross_entropy(
+        logits[:, :-1].float().flatten(0, 1), batch.labels.to(device).flatten(), ignore_index=NOT_SCORED
+    )

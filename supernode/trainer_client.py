@@ -1,0 +1,75 @@
+"""The supernode's side of the trainer's socket."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import grpc
+
+from fedlora.errors import PolicyError, TrainerError, WireError
+from fedlora.wire import Header, Payload
+from supernode.trainer import trainer_pb2, trainer_pb2_grpc
+
+__all__ = ["TrainerClient"]
+
+Response = TypeVar("Response")
+
+LARGEST_MESSAGE = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+ERRORS = {grpc.StatusCode.PERMISSION_DENIED: PolicyError, grpc.StatusCode.INVALID_ARGUMENT: WireError}
+
+
+class TrainerClient:
+    """Calls the trainer behind a Unix socket; every call has a deadline.
+
+    Every method raises PolicyError or WireError when the trainer refuses the call, and TrainerError when it fails, is
+    not there or does not answer in time.
+
+    Parameters
+    ----------
+    socket : Path
+        The trainer's socket.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        # A trainer that restarts makes its socket anew; without this, a channel waits up to 20 s before it looks again.
+        options = [*LARGEST_MESSAGE, ("grpc.max_reconnect_backoff_ms", 500)]
+        self._stub = trainer_pb2_grpc.TrainerStub(grpc.insecure_channel(f"unix:{socket}", options=options))
+
+    def describe(self, recipe_sha256: str, *, seconds: float) -> trainer_pb2.Description:
+        """Ask what the trainer would train under a recipe."""
+        request = trainer_pb2.DescribeRequest(recipe_sha256=recipe_sha256)
+        description: trainer_pb2.Description = self._call(self._stub.Describe, request, seconds)
+        return description
+
+    def configure(self, request: trainer_pb2.ConfigureRequest, *, seconds: float) -> trainer_pb2.Configuration:
+        """Open an epoch of a run."""
+        configuration: trainer_pb2.Configuration = self._call(self._stub.Configure, request, seconds)
+        return configuration
+
+    def train(
+        self, run: str, epoch: int, round_number: int, adapter: Payload, *, seconds: float
+    ) -> tuple[Payload, dict[str, float]]:
+        """Train one round; return the update and figures about the work."""
+        request = trainer_pb2.TrainRequest(
+            run=run,
+            epoch=epoch,
+            round=round_number,
+            adapter=trainer_pb2.Adapter(header=adapter.header.to_json(), blocks=adapter.blocks),
+        )
+        update = self._call(self._stub.Train, request, seconds)
+        payload = Payload(Header.from_json(update.update.header), tuple(update.update.blocks))
+        return payload, dict(update.figures)
+
+    def _call(self, method: Callable[..., Response], request: object, seconds: float) -> Response:
+        if seconds <= 0:
+            raise TrainerError("the message's time is over; the trainer was not asked")
+        try:
+            return method(request, timeout=seconds)
+        except grpc.RpcError as error:
+            kind = ERRORS.get(error.code(), TrainerError)
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                raise TrainerError("the site's trainer is not there") from error
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise TrainerError(f"the site's trainer did not answer within {seconds:.0f} s") from error
+            raise kind(error.details()) from error

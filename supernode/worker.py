@@ -1,0 +1,135 @@
+"""The resident worker: takes the place of flower-superexec and flwr-clientapp at a site.
+
+Flower's own would start a process for each message, install the app that the run brings, and run its code. The worker
+takes ClientApp tasks from the supernode over the same Runtime API, calls this image's ClientApp, and leaves the app
+that comes with the task unopened. The stock one would also start agent, model and connector tasks; this one asks for none.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from flwr.app import Context, Error, Message
+from flwr.proto.runtime_pb2 import AcquireTaskRequest
+from flwr.supercore.constant import TaskType
+from flwr.supercore.heartbeat import HeartbeatSender, make_task_heartbeat_fn_http
+from flwr.supercore.interceptors import (
+    RuntimeTokenHttpInterceptor,
+    RuntimeVersionHttpInterceptor,
+    SuperExecAuthHttpInterceptor,
+)
+from flwr.supercore.protobuf.client import ProtobufClientInterceptor
+from flwr.supercore.retry import make_simple_http_retry_invoker
+from flwr.supercore.runtime import RuntimeHttpClient
+from flwr.supercore.superexec.run_superexec import _SUPEREXEC_AUTH_METHODS
+from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
+
+from supernode.client_app import app
+from supernode.guard import REFUSED
+
+__all__ = ["Worker", "main"]
+
+log = logging.getLogger("fedlora.worker")
+FAILED = REFUSED + 1  # code of the Error that answers a message which the ClientApp could not even read
+
+
+class Worker:
+    """Serves one supernode.
+
+    Parameters
+    ----------
+    address : str
+        The supernode's Runtime API, ``host:port``.
+    secret : bytes
+        The secret that the supernode was given.
+    """
+
+    FASTEST, SLOWEST = 0.02, 0.25  # seconds between looks for a task
+
+    def __init__(self, address: str, secret: bytes) -> None:
+        self.address = address
+        self._tasks = self._client(
+            RuntimeVersionHttpInterceptor(component_name="SuperExec"),
+            SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=_SUPEREXEC_AUTH_METHODS),
+        )
+
+    def serve(self) -> None:
+        """Take tasks and answer them, for ever."""
+        pause = self.FASTEST
+        while True:
+            if self._serve_one():
+                pause = self.FASTEST
+            else:
+                time.sleep(pause)
+                pause = min(pause * 1.2, self.SLOWEST)
+
+    def _serve_one(self) -> bool:
+        response = self._tasks.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
+        if not (response.HasField("task") and response.token):
+            return False
+        client = self._client(
+            RuntimeVersionHttpInterceptor(component_name="flwr-clientapp"),
+            RuntimeTokenHttpInterceptor(response.token),
+        )
+        try:
+            self._answer(client)
+        except (
+            httpx.HTTPError,
+            RuntimeError,
+        ) as error:  # this task is lost; its message runs out at its deadline
+            log.warning("a task could not be finished: %s: %s", type(error).__name__, error)
+        finally:
+            client.close()
+        return True
+
+    def _answer(self, client: RuntimeHttpClient) -> None:
+        heartbeat = HeartbeatSender(make_task_heartbeat_fn_http(client))
+        heartbeat.start()
+        try:
+            message, context, _, _ = pull_task_input(client)
+            started = time.monotonic()
+            reply, outcome = self._call(message, context)
+            push_message(client, reply, context)
+            push_task_output(client, context, *outcome)
+            log.info("%s answered in %.2f s", message.metadata.message_type, time.monotonic() - started)
+        finally:
+            heartbeat.stop()
+
+    def _call(self, message: Message, context: Context) -> tuple[Message, tuple[str, str]]:
+        try:
+            return app(message=message, context=context), ("completed", "")
+        except Exception as error:
+            log.exception("the ClientApp raised")
+            reason = type(error).__name__
+            return Message(Error(code=FAILED, reason=reason), reply_to=message), ("failed", reason)
+
+    def _client(self, *interceptors: ProtobufClientInterceptor) -> RuntimeHttpClient:
+        client: RuntimeHttpClient = RuntimeHttpClient.from_server_address(
+            server_address=self.address,
+            insecure=True,  # loopback of one container; what passes is read by this machine's user alone
+            root_certificates=None,
+            interceptors=list(interceptors),
+            retry_invoker=make_simple_http_retry_invoker(),
+        )
+        return client
+
+
+def main() -> int:
+    """Serve until the process is stopped."""
+    parser = argparse.ArgumentParser(description="The resident worker of a site.")
+    parser.add_argument("--runtime-api-address", required=True)
+    parser.add_argument("--superexec-auth-secret-file", type=Path, required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    log.info("worker %d is ready", os.getpid())
+    Worker(arguments.runtime_api_address, arguments.superexec_auth_secret_file.read_bytes()).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
