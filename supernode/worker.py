@@ -2,7 +2,8 @@
 
 Flower's own would start a process for each message, install the app that the run brings, and run its code. The worker
 takes ClientApp tasks from the supernode over the same Runtime API, calls this image's ClientApp, and leaves the app
-that comes with the task unopened. The stock one would also start agent, model and connector tasks; this one asks for none.
+that comes with the task unopened. The stock one would also start agent, model and connector tasks; this one asks for
+none.
 """
 
 import argparse

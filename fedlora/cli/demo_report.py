@@ -138,14 +138,7 @@ def _rounds_table(report: Report) -> Table:
     table = Table(title=f"{report.domain}, {report.base_model}, {len(report.sites)} sites", title_justify="left")
     for heading in ("round", "site", "outcome"):
         table.add_column(heading)
-    for heading in (
-        "records",
-        "loss (nats/token)",
-        "training (s)",
-        "round trip (s)",
-        "down (MiB)",
-        "up (MiB)",
-    ):
+    for heading in ("records", "loss\nnats/token", "training\ns", "in all\ns", "down\nMiB", "up\nMiB"):
         table.add_column(heading, justify="right")
     for turn in report.turns:
         table.add_row(

@@ -74,10 +74,10 @@ class Demonstration:
         """
         shards, held_out = self._records()  # bad input ends here, before any process starts
         ports = self._ports()
-        directory = self._directory()
         with Progress() as progress, tempfile.TemporaryDirectory(prefix="fedlora-") as sockets:
             progress.step("base model")
             base_model = obtain(self.options.base_model)
+            directory = self._directory()
             logs = directory / "logs"
             logs.mkdir()
             try:
@@ -89,6 +89,8 @@ class Demonstration:
                 scores = self._evaluate(folder, base_model, held_out, logs, progress)
             except FedloraError as error:
                 raise type(error)(f"{error}\nThe logs of all parts are in {logs}") from error
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"the logs of all parts are in {logs}") from None
         report = self._report(folder, base_model, scores)
         return report if self.options.keep else self._tidy(directory, report)
 

@@ -5,6 +5,7 @@ import sys
 from types import FrameType
 from typing import Annotated
 
+import click
 import typer
 
 import fedlora
@@ -49,12 +50,16 @@ def main() -> None:
     """Run the command line; the one place that turns errors into exit codes."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        application()
+        sys.exit(application(standalone_mode=False) or 0)
     except FedloraError as error:
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.secho("stopped", err=True)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort as abort:  # click's name for Ctrl-C; what we said about it is in its cause
+        said = abort.__cause__.args if abort.__cause__ else ()
+        typer.secho("; ".join(["stopped", *map(str, said)]), err=True)
         sys.exit(STOPPED)
 
 

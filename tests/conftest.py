@@ -1,0 +1,67 @@
+"""What tests of every kind share: a tiny random model, and where the real data are."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of 2 layers and 32 channels with random weights (seeded) and a byte-level tokenizer, as a folder."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    directory = tmp_path_factory.mktemp("models") / "tiny-llama"
+    bytes_as_text = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {"<|end|>": 0, **{letter: index for index, letter in enumerate(bytes_as_text, 1)}}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(directory)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=512,
+        eos_token_id=0,
+        bos_token_id=None,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data files, which only the project's developers and its CI have."""
+    folder = Path(os.environ.get("FEDLORA_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        if "CI" in os.environ:
+            pytest.fail(f"CI has the real data files, but {folder} is not there")
+        pytest.skip(f"left out: the real data files are not in {folder}; set FEDLORA_REAL_DATA to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def no_strays():
+    """Return a function that lists processes of this kit or of Flower whose command names a folder."""
+
+    def strays(folder: Path) -> list[str]:
+        found = []
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit():
+                try:
+                    command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                except OSError:
+                    continue
+                if str(folder) in command and "pytest" not in command:
+                    found.append(f"{process.name}: {command}")
+        return found
+
+    return strays

@@ -1,0 +1,70 @@
+"""A part of a site is killed: how it comes back."""
+
+import os
+import signal
+import time
+
+from supernode.fleet import LastCall
+
+
+def part_named(federation, name):
+    return next(part for part in federation.parts.started if part.name == name)
+
+
+def children(pid: int) -> dict[str, int]:
+    """Return the children of a process by the module that they run."""
+    found = {}
+    for child in os.listdir("/proc"):
+        if child.isdigit():
+            try:
+                status = open(f"/proc/{child}/status").read()
+                command = open(f"/proc/{child}/cmdline").read().split("\0")
+            except OSError:
+                continue
+            if f"\nPPid:\t{pid}\n" in status and "-m" in command:
+                found[command[command.index("-m") + 1]] = int(child)
+    return found
+
+
+def test_a_node_killed_with_9_is_back_within_ten_seconds(new_federation):
+    new_federation.start()
+    part = part_named(new_federation, "site-1-supernode")
+    os.killpg(part.process.pid, signal.SIGKILL)
+    part.process.wait()
+    new_federation.parts.started.remove(part)
+    assert new_federation.status("site-1") == "online"  # the SuperLink does not know yet
+    last_call = LastCall(new_federation.site("site-1") / "supernode" / "last-fleet-call")
+    last_call.file.unlink()
+    started = time.monotonic()
+    new_federation.start_supernode("site-1")
+    new_federation.parts.wait_until(lambda: last_call.healthy, "the node", 60)
+    seconds = time.monotonic() - started
+    print(f"back after {seconds:.1f} s")
+    assert "has been deactivated" in new_federation.log("site-1-supernode")
+    assert seconds < 10
+    assert new_federation.finish(new_federation.config(rounds=1, min_sites=2)).outcome == "completed"
+
+
+def test_a_killed_worker_is_started_again(new_federation):
+    new_federation.start()
+    part = part_named(new_federation, "site-1-supernode")
+    os.kill(children(part.process.pid)["supernode.worker"], signal.SIGKILL)
+    new_federation.wait_for_log("site-1-supernode", "the worker ended with code -9 and is started again")
+    assert new_federation.finish(new_federation.config(rounds=1, min_sites=2)).outcome == "completed"
+
+
+def test_the_entry_point_ends_with_an_error_when_flowers_loop_ends(new_federation):
+    new_federation.start()
+    part = part_named(new_federation, "site-1-supernode")
+    os.kill(children(part.process.pid)["supernode.node"], signal.SIGTERM)  # on which Flower itself exits 0
+    assert part.process.wait(30) == 42
+    new_federation.parts.started.remove(part)
+
+
+def test_sigterm_is_a_clean_stop(new_federation):
+    new_federation.start()
+    part = part_named(new_federation, "site-1-supernode")
+    part.process.terminate()
+    assert part.process.wait(30) == 0
+    new_federation.parts.started.remove(part)
+    assert new_federation.status("site-1") == "offline"

@@ -1,0 +1,57 @@
+import tomllib
+from importlib.resources import files
+
+import pytest
+
+from fedlora.errors import ConfigurationError, RunError
+from superlink.run_config import RunConfig
+from superlink.runs import RunFolder
+
+VALUES = {
+    "run": "r",
+    "epoch": 1,
+    "sites": "a,b",
+    "domain": "code",
+    "rounds": 2,
+    "seed": 0,
+    "deadline": 60,
+    "min-sites": 1,
+    "join-timeout": 5.0,
+    "recipe-sha256": "f" * 64,
+}
+
+
+def test_the_app_declares_exactly_the_keys_that_are_read():
+    app = tomllib.loads((files("fedlora") / "app" / "pyproject.toml").read_text())
+    assert sorted(app["tool"]["flwr"]["app"]["config"]) == sorted(VALUES)
+
+
+def test_flowers_mapping_becomes_ours_and_back():
+    config = RunConfig.from_flower(VALUES)
+    assert config.site_names == ("a", "b")
+    assert config.to_flower() == {**VALUES, "deadline": 60.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"sites": ""}, "sites '' is not a list of different names"),
+        ({"sites": "a,a"}, "sites 'a,a' is not a list of different names"),
+        ({"min-sites": 3}, "min-sites 3 is not between 1 and the 2 sites"),
+        ({"rounds": 0}, "rounds 0 and epoch 1 must be at least 1"),
+        ({"deadline": 0.0}, "deadline and join-timeout must be above 0"),
+        ({"run": ""}, "run has no name"),
+        ({"rounds": "two"}, "rounds: 'two' is not a whole number"),
+    ],
+)
+def test_a_wrong_value_is_named(change, reason):
+    with pytest.raises(ConfigurationError, match="the run's configuration has 1 problem") as refused:
+        RunConfig.from_flower({**VALUES, **change})
+    assert reason in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "A", "", "-a", "a-", "a" * 65, "a b"])
+def test_a_name_that_could_leave_its_folder_is_refused(tmp_path, name):
+    with pytest.raises(RunError, match="is no name"):
+        RunFolder(tmp_path, name).create()
+    assert not list(tmp_path.iterdir())

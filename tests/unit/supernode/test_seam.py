@@ -1,0 +1,103 @@
+"""The seam's own logic; the whole of it runs against the real SuperLink in tests/integration."""
+
+import time
+from types import SimpleNamespace
+
+import grpc
+import pytest
+from flwr.supercore.run import RunNotRunningException
+
+from supernode import seam as module
+from supernode.seam import PickUp, Seam
+
+
+class Refusal(grpc.RpcError):
+    def code(self):
+        return grpc.StatusCode.UNAUTHENTICATED
+
+    def details(self):
+        return "Invalid node ID"
+
+
+def make(receive, **changes):
+    functions = {"get_run": None, "get_fab": None, "send": None, **changes}
+    return Seam(
+        (1, receive, functions["send"], functions["get_run"], functions["get_fab"], None, None, None), guard=None
+    )
+
+
+@pytest.fixture
+def no_waiting(monkeypatch):
+    """Let an hour pass in each sleep."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    return now
+
+
+def test_an_error_while_receiving_never_leaves_the_seam(no_waiting):
+    calls = []
+
+    def receive():
+        calls.append(1)
+        raise Refusal
+
+    assert make(receive).receive() is None
+    assert len(calls) > 1
+
+
+@pytest.mark.parametrize("error", [ValueError("proto"), RuntimeError("node instance missing")])
+def test_flowers_own_errors_do_not_leave_either(no_waiting, error):
+    def receive():
+        raise error
+
+    assert make(receive).receive() is None
+
+
+def test_the_one_exception_that_flower_expects_passes(no_waiting):
+    def receive():
+        raise RunNotRunningException
+
+    with pytest.raises(RunNotRunningException):
+        make(receive).receive()
+
+
+def test_a_run_is_looked_up_once_and_answered_from_memory(no_waiting):
+    message = SimpleNamespace(metadata=SimpleNamespace(run_id=9))
+    looked_up = []
+    run = SimpleNamespace(fab_hash="f")
+    seam = make(
+        lambda: (message, "tree"),
+        get_run=lambda run_id: looked_up.append(run_id) or run,
+        get_fab=lambda fab_hash, run_id: (fab_hash, run_id),
+    )
+    assert seam.receive() == (message, "tree")
+    assert seam.receive() == (message, "tree")
+    assert looked_up == [9]
+    assert seam.get_run(9) is run
+    assert seam.get_fab("f", 9) == ("f", 9)
+
+
+def test_looks_are_frequent_after_a_message_and_rare_when_idle(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    pick_up = PickUp()
+    assert pick_up.seconds() == 3.0  # nothing has ever come
+    pick_up.note_message()
+    for later, expected in ((0, 0.1), (9.9, 0.1), (20, 0.2), (100, 1.0), (300, 3.0), (10_000, 3.0)):
+        now[0] = 100.0 + later
+        assert pick_up.seconds() == pytest.approx(expected), later
+
+
+def test_the_last_call_tells_whether_a_node_is_healthy(tmp_path):
+    import os
+
+    from supernode.fleet import LastCall
+
+    last = LastCall(tmp_path / "last")
+    assert not last.healthy
+    last.note()
+    assert last.healthy
+    for age, healthy in ((59, True), (61, False)):
+        os.utime(last.file, (time.time() - age,) * 2)
+        assert last.healthy is healthy

@@ -1,0 +1,236 @@
+"""The trainer behind its socket, in a process of its own with a tiny model: the contract, call by call."""
+
+import dataclasses
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from fedlora.cli.settings_file import write_settings
+from fedlora.domains import domain
+from fedlora.errors import PolicyError, TrainerError, WireError
+from fedlora.recipes import Recipe
+from fedlora.shards import read_records, write_records
+from fedlora.wire import AdapterSpec, decode, encode
+from superlink.initialisation import initial_adapter
+from supernode.trainer import trainer_pb2
+from supernode.trainer_client import TrainerClient
+
+RECIPE = Recipe("medical", rounds=2, steps=2, batch=4, length=64, rank=2, alpha=4)
+SLOW = dataclasses.replace(RECIPE, steps=2000, rank=4)
+CANARY = "canary-7f3a"
+
+
+def wait_for(process, socket, log):
+    end = time.monotonic() + 120
+    while not socket.is_socket():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def trainer(tiny_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trainer")
+    records = read_records(domain("medical").sample("train"), domain("medical"))
+    records[0] = dataclasses.replace(records[0], output=f"The word is {CANARY}.")
+    write_records(records, folder / "shard.jsonl")
+    settings = {
+        "site": "test",
+        "domain": "medical",
+        "shard": folder / "shard.jsonl",
+        "base-model": tiny_model,
+        "base-model-name": "tiny",
+        "state": folder / "state",
+        "socket": folder / "t.sock",
+        "policy": {"recipes": [RECIPE, SLOW], "fewest-examples": 8, "largest-norm": 100.0},
+    }
+    file = write_settings(settings, folder / "trainer.toml")
+    log = folder / "log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen([sys.executable, "-m", "supernode.trainer", str(file)], stdout=stream, stderr=stream)
+    try:
+        wait_for(process, folder / "t.sock", log)
+        yield TrainerClient(folder / "t.sock")
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0, log.read_text()
+
+
+@pytest.fixture(scope="module")
+def spec(trainer):
+    return AdapterSpec.from_json(trainer.describe(RECIPE.sha256, seconds=30).spec)
+
+
+def configure(trainer, spec, run, epoch=1, recipe=RECIPE, **changes):
+    fields = {"run": run, "epoch": epoch, "recipe_sha256": recipe.sha256, "spec_sha256": spec.sha256, "codec": "fp32"}
+    return trainer.configure(trainer_pb2.ConfigureRequest(**{**fields, **changes}), seconds=30)
+
+
+def broadcast(spec, run, epoch=1, round_number=1, scale=1.0):
+    vector = initial_adapter(spec, seed=0) * np.float32(scale)
+    return encode(vector, spec, kind="global", run=run, epoch=epoch, round_number=round_number)
+
+
+def test_a_round_gives_an_update_that_fits_its_header(trainer, spec):
+    configure(trainer, spec, "good")
+    update, figures = trainer.train("good", 1, 1, broadcast(spec, "good"), seconds=60)
+    delta = decode(update, spec)
+    assert 0 < np.abs(delta).max() < 0.1
+    assert (update.header.kind, update.header.examples, update.header.round) == ("update", 8, 1)
+    assert (figures["examples"], figures["tokens"]) == (8, 8 * 64)
+
+
+def test_the_same_call_again_gets_the_same_answer_and_another_adapter_none(trainer, spec):
+    configure(trainer, spec, "again")
+    first, _ = trainer.train("again", 1, 1, broadcast(spec, "again"), seconds=60)
+    second, _ = trainer.train("again", 1, 1, broadcast(spec, "again"), seconds=60)
+    assert first == second
+    with pytest.raises(PolicyError, match="round 1 of epoch 1 of run again had its turn"):
+        trainer.train("again", 1, 1, broadcast(spec, "again", scale=2.0), seconds=60)
+
+
+def test_the_description_names_what_all_sites_must_share(trainer, spec):
+    description = trainer.describe(RECIPE.sha256, seconds=30)
+    assert description.examples == 120
+    assert (spec.base_model, spec.recipe, spec.alpha) == ("tiny", "medical/default", 4)
+    assert len(spec.tensors) == 2 * 7 * 2  # A and B of 7 projections in 2 layers
+    assert spec.tensors[0].name == "base_model.model.model.layers.0.mlp.down_proj.lora_A.weight"
+
+
+def refused_calls(trainer, spec):
+    other = dataclasses.replace(spec, base_model_sha256="c" * 64)
+    return {
+        "recipe": (PolicyError, "is not on this site's list", lambda: trainer.describe("f" * 64, seconds=30)),
+        "codec": (PolicyError, "codec 'int1' is not on", lambda: configure(trainer, spec, "refused", codec="int1")),
+        "spec": (WireError, "is not this trainer's", lambda: configure(trainer, spec, "refused", spec_sha256="0" * 64)),
+        "unopened run": (
+            PolicyError,
+            "run never is not open at this trainer",
+            lambda: trainer.train("never", 1, 1, broadcast(spec, "never"), seconds=30),
+        ),
+        "older epoch": (
+            PolicyError,
+            "epoch 1 of run refused is over: epoch 2 has begun",
+            lambda: configure(trainer, spec, "refused", epoch=1),
+        ),
+        "unopened epoch": (
+            PolicyError,
+            "epoch 3 of run refused is not open; open is 2",
+            lambda: trainer.train("refused", 3, 1, broadcast(spec, "refused", epoch=3), seconds=30),
+        ),
+        "round 0": (
+            WireError,
+            "round 0 is not a round",
+            lambda: trainer.train("refused", 2, 0, broadcast(spec, "refused", 2), seconds=30),
+        ),
+        "round beyond": (
+            PolicyError,
+            "round 3 is beyond the 2 rounds",
+            lambda: trainer.train("refused", 2, 3, broadcast(spec, "refused", 2, 3), seconds=30),
+        ),
+        "another round's header": (
+            WireError,
+            "header field round is 2; this run expects 1",
+            lambda: trainer.train("refused", 2, 1, broadcast(spec, "refused", 2, 2), seconds=30),
+        ),
+        "another base model": (
+            WireError,
+            "header field spec_sha256 is",
+            lambda: trainer.train("refused", 2, 1, broadcast(other, "refused", 2), seconds=30),
+        ),
+        "huge": (
+            WireError,
+            "this site allows 100",
+            lambda: trainer.train("refused", 2, 1, broadcast(spec, "refused", 2, scale=1e6), seconds=30),
+        ),
+    }
+
+
+CASES = (
+    *("recipe", "codec", "spec", "unopened run", "older epoch", "unopened epoch", "round 0", "round beyond"),
+    *("another round's header", "another base model", "huge"),
+)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_the_policy_does_not_list_is_refused_by_name(trainer, spec, case):
+    configure(trainer, spec, "refused", epoch=2)
+    error, reason, call = refused_calls(trainer, spec)[case]
+    with pytest.raises(error) as refused:
+        call()
+    assert reason in str(refused.value)
+    assert CANARY not in str(refused.value)
+
+
+def test_a_caller_that_leaves_ends_the_round_and_the_trainer_serves_on(trainer, spec):
+    slow = AdapterSpec.from_json(trainer.describe(SLOW.sha256, seconds=30).spec)
+    configure(trainer, slow, "slow", recipe=SLOW)
+    with pytest.raises(TrainerError, match="the site's trainer did not answer within 1 s"):
+        trainer.train("slow", 1, 1, broadcast(slow, "slow"), seconds=1)
+    end = time.monotonic() + 30
+    configure_error: Exception | None = None
+    while time.monotonic() < end:  # the step that was under way is finished first
+        try:
+            spec_again = AdapterSpec.from_json(trainer.describe(RECIPE.sha256, seconds=5).spec)
+            assert spec_again == spec
+            return
+        except TrainerError as error:
+            configure_error = error
+    raise AssertionError(configure_error)
+
+
+def test_a_trainer_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(TrainerError, match="the site's trainer is not there"):
+        TrainerClient(tmp_path / "none.sock").describe("x", seconds=5)
+
+
+def test_a_message_whose_time_is_over_does_not_reach_the_trainer(trainer):
+    with pytest.raises(TrainerError, match="the message's time is over"):
+        trainer.describe(RECIPE.sha256, seconds=-1)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "reason"),
+    [
+        ({"shard": "nowhere.jsonl"}, 11, "nowhere.jsonl: cannot be read"),
+        ({"base-model": "/nowhere"}, 12, "/nowhere is not a base model: no config.json"),
+        ({"domain": "law"}, 10, "domain 'law' is not one of"),
+        ({"treads": 2}, 10, "treads: unknown key; did you mean 'threads'?"),
+        ({"socket": "/" + "s" * 120}, 10, "is longer than the 100 bytes"),
+    ],
+)
+def test_a_trainer_that_cannot_start_says_why(tiny_model, tmp_path, change, code, reason):
+    write_records(read_records(domain("medical").sample("eval"), domain("medical")), tmp_path / "shard.jsonl")
+    settings = {
+        "site": "test",
+        "domain": "medical",
+        "shard": tmp_path / "shard.jsonl",
+        "base-model": tiny_model,
+        "base-model-name": "tiny",
+        "state": tmp_path / "state",
+        "socket": tmp_path / "t.sock",
+        "policy": {"recipes": [RECIPE]},
+        **change,
+    }
+    file = write_settings(settings, tmp_path / "trainer.toml")
+    done = subprocess.run([sys.executable, "-m", "supernode.trainer", str(file)], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert reason in done.stderr
+
+
+def test_the_stubs_are_those_of_the_contract(tmp_path):
+    """Generated code that drifts from trainer.proto: the fault is in whoever edited one and not the other."""
+    from pathlib import Path
+
+    root = Path(__file__).parents[3]
+    proto = "supernode/trainer/trainer.proto"
+    subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", "-I", ".", f"--python_out={tmp_path}", proto], cwd=root, check=True
+    )
+    made = (tmp_path / "supernode/trainer/trainer_pb2.py").read_text()
+    assert made == (root / "supernode/trainer/trainer_pb2.py").read_text()
+
+
