@@ -4,7 +4,6 @@ Scores the base model and the base model with an adapter on the same records, an
 """
 
 import json
-import logging
 import os
 import sys
 from dataclasses import asdict
@@ -13,11 +12,12 @@ from pathlib import Path
 from evaluator.settings import EvaluationSettings
 from fedlora.config import read_toml
 from fedlora.errors import FedloraError
+from fedlora.log import show
 
 
 def main(arguments: list[str]) -> int:
     """Score, write, and return the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log = show()
     try:
         settings = read_toml(EvaluationSettings, Path(arguments[0]))
         os.environ.update(OMP_NUM_THREADS=str(settings.threads), OMP_WAIT_POLICY="PASSIVE")
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
 
         base, adapted = compare(settings)
     except FedloraError as error:
-        logging.error("%s: %s", type(error).__name__, error)
+        log.error("%s: %s", type(error).__name__, error)
         return error.exit_code
     unfinished = settings.result.with_suffix(".unfinished")
     unfinished.write_text(json.dumps({"base": asdict(base), "adapted": asdict(adapted)}, indent=2) + "\n")

@@ -1,13 +1,11 @@
 """The coordinator's ServerApp: one attempt of a run, from the handshake to the last adapter."""
 
-import logging
-import sys
-
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedlora.environment import runs_directory
 from fedlora.errors import FedloraError
+from fedlora.log import show
 from superlink.grid import Sites
 from superlink.handshake import agree
 from superlink.initialisation import initial_adapter
@@ -18,14 +16,13 @@ from superlink.runs import RunFolder
 
 __all__ = ["app"]
 
-log = logging.getLogger("fedlora.superlink")
 app: ServerApp = ServerApp()
 
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run one attempt. Flower shows what is raised here as the run's details: our errors begin with their name."""
-    _log_to_stderr()
+    show()
     config = RunConfig.from_flower(context.run_config)
     folder = RunFolder(runs_directory(), config.run)
     folder.create()
@@ -51,10 +48,3 @@ def _attempt(grid: Grid, config: RunConfig, folder: RunFolder, ledger: Ledger) -
     Rounds(config, sites, spec, ledger).run(
         initial_adapter(spec, config.seed), lambda number, adapter: folder.save(number, adapter, spec)
     )
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)

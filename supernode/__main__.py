@@ -15,18 +15,20 @@ from pathlib import Path
 
 from fedlora.config import read_toml
 from fedlora.errors import FedloraError
+from fedlora.log import show
 from fedlora.processes import end_with_parent
 from supernode.settings import NodeSettings
 
 NODE_ENDED = 42  # in the site's band of exit codes
 LOOK_SECONDS = 0.2
+MOST_PAUSE_SECONDS = 5.0  # between starts of a worker that does not live from one look to the next
 STOP_SECONDS = 8.0
 log = logging.getLogger("fedlora.supernode")
 
 
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    show()
     try:
         settings = read_toml(NodeSettings, Path(arguments[0]))
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -37,8 +39,9 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     node = _start("supernode.node", arguments[0])
-    worker = _start_worker(settings)
-    while node.poll() is None and not stopped.wait(LOOK_SECONDS):
+    worker, pause = _start_worker(settings), LOOK_SECONDS
+    while node.poll() is None and not stopped.wait(pause):
+        pause = LOOK_SECONDS if worker.poll() is None else min(2 * pause, MOST_PAUSE_SECONDS)
         if worker.poll() is not None:
             log.error("the worker ended with code %s and is started again", worker.returncode)
             worker = _start_worker(settings)

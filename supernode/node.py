@@ -1,18 +1,18 @@
 """Flower's supernode behind our seam: ``python -m supernode.node supernode.toml``."""
 
-import logging
 import os
 import sys
 from pathlib import Path
 
 from fedlora import flower
 from fedlora.config import read_toml
+from fedlora.log import show
 from supernode.settings import NodeSettings
 
 
 def main(arguments: list[str]) -> None:
     """Run Flower's supernode until it ends; its exit code says nothing, see `supernode.__main__`."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    show()
     settings = read_toml(NodeSettings, Path(arguments[0]))
     os.environ.update(flower.environment(settings.state / "flower"))  # read when Flower is imported
     from flwr.supernode.cli import flower_supernode

@@ -9,6 +9,7 @@ none.
 import argparse
 import logging
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -29,6 +30,7 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.superexec.run_superexec import _SUPEREXEC_AUTH_METHODS
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
+from fedlora.log import show
 from supernode.client_app import app
 from supernode.guard import REFUSED
 
@@ -60,6 +62,7 @@ class Worker:
 
     def serve(self) -> None:
         """Take tasks and answer them, for ever."""
+        self._wait_for_supernode()
         pause = self.FASTEST
         while True:
             if self._serve_one():
@@ -67,6 +70,17 @@ class Worker:
             else:
                 time.sleep(pause)
                 pause = min(pause * 1.2, self.SLOWEST)
+
+    def _wait_for_supernode(self) -> None:
+        """Wait until the supernode listens: it starts beside us, and Flower's client waits seconds after a miss."""
+        host, _, port = self.address.rpartition(":")
+        while True:
+            try:
+                socket.create_connection((host, int(port)), timeout=1).close()
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return
 
     def _serve_one(self) -> bool:
         response = self._tasks.AcquireTask(AcquireTaskRequest(supported_task_types=[TaskType.CLIENT_APP]))
@@ -125,8 +139,7 @@ def main() -> int:
     parser.add_argument("--runtime-api-address", required=True)
     parser.add_argument("--superexec-auth-secret-file", type=Path, required=True)
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    show()
     log.info("worker %d is ready", os.getpid())
     Worker(arguments.runtime_api_address, arguments.superexec_auth_secret_file.read_bytes()).serve()
     return 0

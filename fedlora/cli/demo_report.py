@@ -102,14 +102,18 @@ class Progress:
         self._step = what
         if self.console.is_terminal:
             self._live.update(Spinner("dots", text=what))
-        self.console.print(f"[dim]-[/dim] {what}")
+        self.say(f"- {what}")
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def rounds(self, rounds: Sequence[RoundRow], turns: Sequence[TurnRow], planned: int) -> None:
         """Show the rounds as they are."""
         for turn in turns:
             if turn.outcome != "asked" and (turn.round, turn.site) not in self._said:
                 self._said.add((turn.round, turn.site))
-                self.console.print(f"  {_turn_line(turn, planned)}", markup=False, highlight=False)
+                self.say(f"  {_turn_line(turn, planned)}")
         if rounds and self.console.is_terminal:
             waiting = [turn.site for turn in turns if turn.round == rounds[-1].number and turn.outcome == "asked"]
             text = f"round {rounds[-1].number} of {planned}: {', '.join(waiting) or 'aggregating'}"

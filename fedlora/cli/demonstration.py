@@ -90,7 +90,8 @@ class Demonstration:
             except FedloraError as error:
                 raise type(error)(f"{error}\nThe logs of all parts are in {logs}") from error
             except KeyboardInterrupt:
-                raise KeyboardInterrupt(f"the logs of all parts are in {logs}") from None
+                progress.say(f"stopped; the logs of all parts are in {logs}")
+                raise
         report = self._report(folder, base_model, scores)
         return report if self.options.keep else self._tidy(directory, report)
 

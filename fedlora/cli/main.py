@@ -14,8 +14,6 @@ from fedlora.errors import FedloraError
 
 __all__ = ["application", "main"]
 
-STOPPED = 130  # the shell's code for a program that Ctrl-C has ended
-
 application = typer.Typer(
     name="fedlora",
     help="Federated LoRA fine-tuning of language models on data that may not leave its owners.",
@@ -50,17 +48,13 @@ def main() -> None:
     """Run the command line; the one place that turns errors into exit codes."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        sys.exit(application(standalone_mode=False) or 0)
+        sys.exit(application(standalone_mode=False))  # Typer returns 130 after Ctrl-C, None when all is well
     except FedloraError as error:
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort as abort:  # click's name for Ctrl-C; what we said about it is in its cause
-        said = abort.__cause__.args if abort.__cause__ else ()
-        typer.secho("; ".join(["stopped", *map(str, said)]), err=True)
-        sys.exit(STOPPED)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,5 @@
 """The trainer's program: ``python -m supernode.trainer trainer.toml``."""
 
-import logging
 import os
 import signal
 import sys
@@ -9,13 +8,14 @@ from pathlib import Path
 
 from fedlora.config import read_toml
 from fedlora.errors import FedloraError
+from fedlora.log import show
 from supernode.trainer.confinement import deny_network
 from supernode.trainer.settings import TrainerSettings
 
 
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log = show()
     try:
         settings = read_toml(TrainerSettings, Path(arguments[0]))
         # Read when torch is loaded, which is why it is imported below and not above.
@@ -26,9 +26,9 @@ def main(arguments: list[str]) -> int:
 
         server = serve(settings)
     except FedloraError as error:
-        logging.error("%s: %s", type(error).__name__, error)
+        log.error("%s: %s", type(error).__name__, error)
         return error.exit_code
-    logging.info("site %s: trainer is ready", settings.site)
+    log.info("site %s: trainer is ready", settings.site)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,10 +20,20 @@ def demo(*options: str, cwd: Path, **kwargs) -> subprocess.CompletedProcess:
     return subprocess.run([FEDLORA, "demo", *options], cwd=cwd, capture_output=True, text=True, timeout=300, **kwargs)
 
 
-def start_demo(*options: str, cwd: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        [FEDLORA, "demo", *options], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+@contextmanager
+def demo_in_round_1(model: Path, folder: Path) -> Iterator[subprocess.Popen]:
+    """A demo whose first round takes longer than any test; it ends with the test, however that ends."""
+    options = ("--base-model", str(model), "--steps", "5000", "--workdir", "work")
+    running = subprocess.Popen(
+        [FEDLORA, "demo", *options], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    try:
+        for site in ("site-1", "site-2"):
+            wait_for_file(folder / "work" / "logs" / f"{site}-trainer.log", "epoch 1: open")
+        yield running
+    finally:
+        running.terminate()
+        running.communicate(timeout=60)
 
 
 def wait_for_file(file: Path, text: str, seconds: float = 120) -> None:
@@ -45,9 +57,7 @@ def report(tiny_model, tmp_path_factory):
 
 def test_stdout_is_one_json_document_and_nothing_else(report):
     _, document, progress = report
-    assert sorted(document) == [
-        *("adapter", "base_model", "domain", "evaluation", "payload_bytes", "rounds", "sites")
-    ]
+    assert sorted(document) == [*("adapter", "base_model", "domain", "evaluation", "payload_bytes", "rounds", "sites")]
     assert [(row["round"], row["state"]) for row in document["rounds"]] == [(1, "aggregated"), (2, "aggregated")]
     assert [site["outcome"] for row in document["rounds"] for site in row["sites"]] == ["answered"] * 6
     assert "round 2 of 2, site-3: answered" in progress
@@ -85,20 +95,19 @@ def test_no_process_is_left(report, no_strays):
 
 
 def test_ctrl_c_stops_everything_and_says_where_the_logs_are(tiny_model, tmp_path, no_strays):
-    running = start_demo("--base-model", str(tiny_model), "--steps", "500", "--workdir", "work", cwd=tmp_path)
-    wait_for_file(tmp_path / "work" / "logs" / "site-1-trainer.log", "epoch 1: open")
-    running.send_signal(signal.SIGINT)
-    _, stderr = running.communicate(timeout=60)
+    with demo_in_round_1(tiny_model, tmp_path) as running:
+        assert len(no_strays(tmp_path)) >= 9  # SuperLink, SuperExec, ServerApp; node, worker, trainer of two sites
+        running.send_signal(signal.SIGINT)
+        _, stderr = running.communicate(timeout=60)
     assert running.returncode == 130
     assert f"stopped; the logs of all parts are in {tmp_path / 'work' / 'logs'}" in stderr
     assert no_strays(tmp_path) == []
 
 
 def test_killed_with_9_it_leaves_no_orphan(tiny_model, tmp_path, no_strays):
-    running = start_demo("--base-model", str(tiny_model), "--steps", "500", "--workdir", "work", cwd=tmp_path)
-    wait_for_file(tmp_path / "work" / "logs" / "site-1-trainer.log", "epoch 1: open")
-    running.kill()
-    running.communicate(timeout=60)
+    with demo_in_round_1(tiny_model, tmp_path) as running:
+        running.kill()
+        running.wait()
     end = time.monotonic() + 40
     while left := no_strays(tmp_path):
         assert time.monotonic() < end, left
@@ -106,12 +115,10 @@ def test_killed_with_9_it_leaves_no_orphan(tiny_model, tmp_path, no_strays):
 
 
 def test_a_trainer_that_dies_is_named_with_the_end_of_its_log(tiny_model, tmp_path, no_strays):
-    running = start_demo("--base-model", str(tiny_model), "--steps", "500", "--workdir", "work", cwd=tmp_path)
-    wait_for_file(tmp_path / "work" / "logs" / "site-2-trainer.log", "epoch 1: open")
-    for process in no_strays(tmp_path):
-        if "supernode.trainer" in process and "site-2" in process:
-            os.kill(int(process.split(":")[0]), signal.SIGKILL)
-    _, stderr = running.communicate(timeout=60)
+    with demo_in_round_1(tiny_model, tmp_path) as running:
+        (trainer,) = [line for line in no_strays(tmp_path) if "supernode.trainer" in line and "site-2" in line]
+        os.kill(int(trainer.split(":")[0]), signal.SIGKILL)
+        _, stderr = running.communicate(timeout=60)
     assert running.returncode == 30
     assert "error: site-2-trainer ended by signal SIGKILL. The end of" in stderr
     assert "| " in stderr

@@ -1,27 +1,31 @@
 """Who is turned away, and that it says why in its own log."""
 
 import os
+import shutil
+import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
+from flwr.proto.fleet_pb2 import PullMessagesRequest
+from flwr.proto.fleet_pb2_grpc import FleetStub
 
 from fedlora import pki
 from fedlora.cli.settings_file import write_settings
-
-FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+from fedlora.processes import Parts, free_ports
 
 
 @pytest.fixture(scope="module")
 def stranger_port(running):
-    from fedlora.processes import free_ports
-
     return free_ports(1)[0]
 
 
-def start_stranger(federation, directory: Path, port: int, variables: dict[str, str] | None = None, **changes) -> Path:
-    """Start a supernode that is not one of the federation's; return its log once it has ended or been refused."""
+@contextmanager
+def stranger(federation, directory: Path, port: int, variables: dict[str, str] | None = None, **changes):
+    """A supernode that is not one of the federation's; it ends with the block."""
     directory.mkdir(mode=0o700, exist_ok=True)
     if not (directory / "node.key").exists():
         pki.create_node_key(directory / "node.key")
@@ -38,59 +42,39 @@ def start_stranger(federation, directory: Path, port: int, variables: dict[str, 
         **changes,
     }
     file = write_settings(settings, directory / "supernode.toml")
-    part = federation.parts.start("stranger", [sys.executable, "-m", "supernode", str(file)], variables or {})
-    federation.parts.started.remove(part)  # the test watches and stops it itself
-    return part
+    logs = directory / f"logs-{time.monotonic_ns()}"
+    logs.mkdir()
+    with Parts(logs) as parts:
+        yield parts.start("stranger", [sys.executable, "-m", "supernode", str(file)], variables or {})
 
 
-def said(part, text: str, seconds: float = 60) -> str:
+def wait_until_said(part, text: str, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
-    try:
-        while text not in (log := part.log.read_text(errors="replace")):
-            assert time.monotonic() < end, f"{text!r} is not in the log:\n{log[-3000:]}"
-            time.sleep(0.1)
-        return log
-    finally:
-        part.log.rename(part.log.with_suffix(f".{time.monotonic_ns()}"))
-
-
-def stop(part) -> int:
-    part.process.terminate()
-    return part.process.wait(20)
+    while text not in (log := part.log.read_text(errors="replace")):
+        assert time.monotonic() < end, f"{text!r} is not in the log:\n{log[-3000:]}"
+        time.sleep(0.1)
 
 
 def test_a_key_that_is_not_registered_is_turned_away(running, tmp_path, stranger_port):
-    part = start_stranger(running, tmp_path / "stranger", stranger_port)
-    assert part.process.wait(60) == 42  # Flower's own code would be 0
-    said(part, "this node's key is not registered at the SuperLink")
-    assert set(running.sites) == {name for name in running.sites if running.status(name) == "online"}
+    with stranger(running, tmp_path / "stranger", stranger_port) as part:
+        assert part.process.wait(60) == 42  # Flower's own code would be 0
+        wait_until_said(part, "this node's key is not registered at the SuperLink")
 
 
 def test_a_node_with_a_wrong_ca_refuses_the_superlink(running, tmp_path, stranger_port):
-    other = pki.private_directory(tmp_path / "other")
-    authority = pki.create_authority(other, federation="other")
-    part = start_stranger(
-        running, tmp_path / "stranger", stranger_port, **{"ca-certificate": authority.certificate_file}
-    )
-    said(part, "the SuperLink's certificate was not issued by this federation's CA")
-    stop(part)
+    other = pki.create_authority(pki.private_directory(tmp_path / "other"), federation="other")
+    changes = {"ca-certificate": other.certificate_file}
+    with stranger(running, tmp_path / "stranger", stranger_port, **changes) as part:
+        wait_until_said(part, "the SuperLink's certificate was not issued by this federation's CA")
 
 
 def test_a_plaintext_client_is_turned_away(running):
-    import grpc
-    from flwr.proto.fleet_pb2 import PullMessagesRequest
-    from flwr.proto.fleet_pb2_grpc import FleetStub
-
     with grpc.insecure_channel(f"127.0.0.1:{running.ports.fleet}") as channel, pytest.raises(grpc.RpcError) as refused:
         FleetStub(channel).PullMessages(PullMessagesRequest(), timeout=10)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 def test_a_node_without_a_signature_is_turned_away(running):
-    import grpc
-    from flwr.proto.fleet_pb2 import PullMessagesRequest
-    from flwr.proto.fleet_pb2_grpc import FleetStub
-
     credentials = grpc.ssl_channel_credentials(running.ca_certificate.read_bytes())
     with (
         grpc.secure_channel(f"127.0.0.1:{running.ports.fleet}", credentials) as channel,
@@ -100,23 +84,34 @@ def test_a_node_without_a_signature_is_turned_away(running):
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-@pytest.mark.skipif(
-    not FAKETIME and "CI" not in os.environ, reason="libfaketime is not installed (Debian's package faketime)"
-)
-def test_a_clock_ten_seconds_ahead_is_turned_away(running, tmp_path, stranger_port):
-    name = "late-registered"
+@pytest.fixture(scope="module")
+def clock_ahead(tmp_path_factory) -> dict[str, str]:
+    """Variables that put a process's wall clock 10 s ahead."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        if "CI" in os.environ:
+            pytest.fail("CI has a C compiler, but cc is not there")
+        pytest.skip("left out: there is no C compiler (cc) to build the clock with")
+    library = tmp_path_factory.mktemp("clock") / "clock_ahead.so"
+    source = Path(__file__).with_name("clock_ahead.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
+    return {"LD_PRELOAD": str(library), "CLOCK_AHEAD_SECONDS": "10"}
+
+
+def test_a_clock_ten_seconds_ahead_is_turned_away(running, tmp_path, stranger_port, clock_ahead):
     directory = tmp_path / "stranger"
     directory.mkdir(mode=0o700)
     pki.create_node_key(directory / "node.key")
     pki.create_secret(directory / "worker.secret")
     with running.control() as control:
-        control.register_node(pki.public_key_pem(directory / "node.key.pub"), name)
-    clock = {"LD_PRELOAD": str(FAKETIME[0]), "FAKETIME": "+10s", "DONT_FAKE_MONOTONIC": "1"}
-    part = start_stranger(running, directory, stranger_port, clock)
-    said(part, "Invalid timestamp (this machine's clock is off")
-    stop(part)
-    assert running.status(name) != "online"
+        control.register_node(pki.public_key_pem(directory / "node.key.pub"), "ahead")
+    with stranger(running, directory, stranger_port, clock_ahead) as part:
+        wait_until_said(part, "Invalid timestamp (this machine's clock is off")
+    assert running.status("ahead") != "online"
     # The counter-proof: the same node with the right time gets in.
-    part = start_stranger(running, directory, stranger_port)
-    running.parts.wait_until(lambda: running.status(name) == "online", "the node with the right time", 60)
-    stop(part)
+    with stranger(running, directory, stranger_port):
+        running.parts.wait_until(lambda: running.status("ahead") == "online", "the node with the right time", 60)
+
+
+def test_the_registered_sites_were_not_disturbed(running):
+    assert [running.status(site) for site in running.sites] == ["online", "online"]

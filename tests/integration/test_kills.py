@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 from supernode.fleet import LastCall
 
@@ -14,15 +15,15 @@ def part_named(federation, name):
 def children(pid: int) -> dict[str, int]:
     """Return the children of a process by the module that they run."""
     found = {}
-    for child in os.listdir("/proc"):
-        if child.isdigit():
+    for child in Path("/proc").iterdir():
+        if child.name.isdigit():
             try:
-                status = open(f"/proc/{child}/status").read()
-                command = open(f"/proc/{child}/cmdline").read().split("\0")
+                status = (child / "status").read_text()
+                command = (child / "cmdline").read_text().split("\0")
             except OSError:
                 continue
             if f"\nPPid:\t{pid}\n" in status and "-m" in command:
-                found[command[command.index("-m") + 1]] = int(child)
+                found[command[command.index("-m") + 1]] = int(child.name)
     return found
 
 

@@ -95,7 +95,9 @@ def test_sites_with_different_base_models_are_refused_by_name(new_federation):
     new_federation.start(site_2={"base_model_sha256": "c" * 64})
     attempt = new_federation.finish(new_federation.config())
     assert attempt.outcome == "failed"
-    expected = f"site site-1 and site site-2 do not train the same adapter: base model sha256 {'b' * 64} against {'c' * 64}"
+    expected = (
+        f"site site-1 and site site-2 do not train the same adapter: base model sha256 {'b' * 64} against {'c' * 64}"
+    )
     assert f"SpecMismatchError: {expected}" in attempt.details
 
 
@@ -107,7 +109,10 @@ def test_a_trainer_that_is_not_there_is_named(new_federation):
     new_federation.parts.started.remove(trainer)
     attempt = new_federation.finish(new_federation.config())
     assert attempt.outcome == "failed"
-    assert "ParticipationError: before round 1, site site-2: TrainerError: the site's trainer is not there" in attempt.details
+    assert (
+        "ParticipationError: before round 1, site site-2: TrainerError: the site's trainer is not there"
+        in attempt.details
+    )
 
 
 def test_a_late_site_is_left_out_and_named(new_federation):

@@ -31,7 +31,7 @@ def test_help_works_in_both_spellings_everywhere_and_ends_with_an_example():
 
 def test_the_demo_offers_what_the_readme_says():
     text = COLOUR.sub("", run("demo", "--help").stdout)
-    options = "domain nodes rounds steps train eval base-model workdir keep port seed format".split()
+    options = ["domain", "nodes", "rounds", "steps", "train", "eval", "base-model", "workdir", "keep", "port", "seed"]
     assert [option for option in options if f"--{option}" not in text] == []
 
 

@@ -24,7 +24,9 @@ def test_a_new_round_is_trained_and_the_same_call_again_is_answered_as_before(jo
 
 def test_a_round_had_its_turn_once(journal):
     journal.record(turn(round_number=2), b"update")
-    with pytest.raises(PolicyError, match="round 1 of epoch 1 of run run had its turn; the last was round 2 of epoch 1"):
+    with pytest.raises(
+        PolicyError, match="round 1 of epoch 1 of run run had its turn; the last was round 2 of epoch 1"
+    ):
         journal.answer_before(turn(round_number=1))
     with pytest.raises(PolicyError, match="had its turn"):
         journal.answer_before(turn(round_number=2, adapter="another"))

@@ -232,5 +232,3 @@ def test_the_stubs_are_those_of_the_contract(tmp_path):
     )
     made = (tmp_path / "supernode/trainer/trainer_pb2.py").read_text()
     assert made == (root / "supernode/trainer/trainer_pb2.py").read_text()
-
-

@@ -15,9 +15,9 @@ from supernode.trainer.examples import tokenise
 from supernode.trainer.model import AdapterModel
 from supernode.trainer.training import train_round
 
-RECIPE = Recipe("medical", rounds=2, steps=12, batch=4, length=128, learning_rate=5e-2, rank=4, alpha=8)
+RECIPE = Recipe("medical", rounds=2, steps=12, batch=4, length=128, learning_rate=2e-2, rank=4, alpha=8)
 # Losses of the first round at seed 0, as this test first printed them (torch 2.13.0, CPU, bf16).
-FIRST, LAST = 5.559, 5.458
+FIRST, LAST = 6.7921, 5.1800
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def test_the_losses_of_a_round_are_the_pinned_ones(prepared):
     figures = train(adapter, examples)
     print(figures)
     assert (figures.examples, figures.tokens) == (48, 48 * RECIPE.length)
-    assert figures.first_loss == pytest.approx(FIRST, abs=0.01)
-    assert figures.last_loss == pytest.approx(LAST, abs=0.02)
+    assert figures.first_loss == pytest.approx(FIRST, abs=0.005)
+    assert figures.last_loss == pytest.approx(LAST, abs=0.03)
 
 
 def test_the_same_round_twice_gives_the_same_bits_and_another_round_other_ones(prepared):

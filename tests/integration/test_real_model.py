@@ -1,0 +1,66 @@
+"""The main job on the real base model: SmolLM2-135M-Instruct."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FEDLORA = str(Path(sys.executable).with_name("fedlora"))
+pytestmark = pytest.mark.model
+
+
+def demo(folder: Path, *options: str) -> dict:
+    command = [FEDLORA, "demo", "--format", "json", "--workdir", "work", *options]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1500)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.timeout(1600)
+@pytest.mark.real_data
+def test_two_sites_learn_the_sentiment_of_tweets(real_data, tmp_path):
+    """On a seeded subset of the validation file; the README's command scores all of it."""
+    validation = (real_data / "finance/open/eval/tfns_sent_valid.csv").read_text().splitlines(keepends=True)
+    # No line of this file has a line break in a field, so lines are records.
+    subset = random.Random(0).sample(validation[1:], 300)
+    (tmp_path / "subset.csv").write_text(validation[0] + "".join(subset))
+    report = demo(
+        tmp_path,
+        *("--domain", "finance", "--steps", "10", "--rounds", "3", "--eval", "subset.csv"),
+        *("--train", str(real_data / "finance/open/train/tfns_sent_train.csv")),
+    )
+    base, adapted = report["evaluation"]["base"], report["evaluation"]["adapted"]
+    print(
+        f"n = {base['n']} of 2388: base {base['accuracy']:.3f}, majority {base['majority']:.3f}, "
+        f"adapter {adapted['accuracy']:.3f}"
+    )
+    assert base["n"] == adapted["n"] == 300
+    assert adapted["accuracy"] >= base["accuracy"] + 0.05
+    assert adapted["accuracy"] >= base["majority"] + 0.05
+
+
+@pytest.mark.timeout(1600)
+@pytest.mark.real_data
+def test_the_medical_file_runs_with_one_option_changed(real_data, tmp_path):
+    source = real_data / "medical/open/train/medical_meadow_wikidoc_patient_information.jsonl"
+    lines = source.read_text().splitlines(keepends=True)
+    (tmp_path / "subset.jsonl").write_text("".join(random.Random(0).sample(lines, 300)))
+    report = demo(tmp_path, "--domain", "medical", "--steps", "2", "--rounds", "2", "--train", "subset.jsonl")
+    base, adapted = report["evaluation"]["base"], report["evaluation"]["adapted"]
+    print(f"n = {base['n']} tokens of {base['records']} records: {base['accuracy']:.3f} -> {adapted['accuracy']:.3f}")
+    assert (base["measure"], base["records"]) == ("token accuracy", 30)
+    assert adapted["accuracy"] > base["accuracy"]
+    losses = [site["loss"] for row in report["rounds"] for site in row["sites"]]
+    assert max(losses[2:]) < min(losses[:2])
+
+
+@pytest.mark.timeout(900)
+def test_the_sample_records_teach_something_everywhere(tmp_path):
+    """What `make demo` shows, shortened: a user without any data files sees a gain too."""
+    report = demo(tmp_path, "--steps", "5", "--rounds", "2")
+    scores = report["evaluation"]
+    print(f"n = {scores['base']['n']}: {scores['base']['accuracy']:.3f} -> {scores['adapted']['accuracy']:.3f}")
+    assert scores["adapted"]["accuracy"] > scores["base"]["accuracy"]

@@ -1,0 +1,75 @@
+"""Scores against a plain computation, one record at a time."""
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from evaluator.scoring.accuracy import Scorer, _score
+from fedlora.language_model import BaseModel, prompt
+from fedlora.language_model.loading import load
+from fedlora.language_model.prompt import answer
+from fedlora.shards import Record
+
+LABELS = ("up", "down", "flat")
+LABELLED = [Record("Which way?", f"case {'x' * (n % 7)} {n}", LABELS[n % 3]) for n in range(30)]
+FREE = [Record("Say it.", f"{n}", f"word {'ab' * (n % 5)} {n}") for n in range(12)]
+
+
+@pytest.fixture(scope="module")
+def scorer(tiny_model):
+    model, tokenizer = load(BaseModel("tiny", tiny_model))
+    model = get_peft_model(model.float(), LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    return Scorer(model.eval(), tokenizer, length=512)
+
+
+def log_likelihood(scorer, text, continuation):
+    ids = torch.tensor([scorer._tokens([text])[0] + scorer._tokens([continuation])[0]])
+    answered = len(scorer._tokens([continuation])[0])
+    with torch.no_grad():
+        logits = scorer.model(input_ids=ids).logits[0].log_softmax(-1)
+    return sum(float(logits[-answered - 1 + k, ids[0, -answered + k]]) for k in range(answered))
+
+
+def test_label_accuracy_is_the_likeliest_label_record_by_record(scorer):
+    hits = 0
+    for record in LABELLED:
+        likelihoods = {label: log_likelihood(scorer, prompt(record), f" {label}") for label in LABELS}
+        hits += max(likelihoods, key=likelihoods.__getitem__) == record.output
+    with torch.inference_mode():
+        score = scorer.score(LABELLED)
+    assert (score.measure, score.unit, score.n, score.records) == ("label accuracy", "records", 30, 30)
+    assert score.accuracy == hits / 30
+    assert score.majority == pytest.approx(1 / 3)
+
+
+def test_labels_of_one_token_take_the_short_way_to_the_same_answer(scorer):
+    prompts = scorer._tokens([prompt(record) for record in LABELLED])
+    single = [[5], [9], [77]]
+    with torch.inference_mode():
+        chosen = scorer._labels(prompts, single)
+        for ids, choice in zip(prompts, chosen, strict=True):
+            last = scorer.model(input_ids=torch.tensor([ids])).logits[0, -1]
+            assert choice == int(last[[5, 9, 77]].argmax())
+    assert len(set(chosen)) > 1
+
+
+def test_token_accuracy_counts_every_answer_token_and_the_end(scorer):
+    hits = total = 0
+    for record in FREE:
+        asked, answered = scorer._tokens([prompt(record), answer(record)])
+        answered = [*answered, 0]
+        with torch.no_grad():
+            ranked = scorer.model(input_ids=torch.tensor([asked + answered])).logits[0].argmax(-1).tolist()
+        hits += sum(ranked[len(asked) - 1 + k] == token for k, token in enumerate(answered))
+        total += len(answered)
+    with torch.inference_mode():
+        score = scorer.score(FREE)
+    assert (score.measure, score.unit, score.records, score.majority) == ("token accuracy", "tokens", 12, None)
+    assert (score.n, score.accuracy) == (total, hits / total)
+
+
+def test_the_interval_is_wilsons():
+    score = _score("label accuracy", 8, 10, "records", 10, None)
+    assert (score.low, score.high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
+    assert _score("label accuracy", 0, 10, "records", 10, None).low == pytest.approx(0)
+    assert _score("label accuracy", 10, 10, "records", 10, None).high == pytest.approx(1)
