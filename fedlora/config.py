@@ -56,6 +56,7 @@ def from_mapping(
 
 
 def _table(schema: type[Any], values: Mapping[str, Any], path: str, base: Path | None, problems: list[str]) -> object:
+    before = len(problems)
     hints = typing.get_type_hints(schema)
     fields = {field.name.replace("_", "-"): field for field in dataclasses.fields(schema)}
     for key in values:
@@ -69,11 +70,11 @@ def _table(schema: type[Any], values: Mapping[str, Any], path: str, base: Path |
             arguments[field.name] = _value(hints[field.name], values[key], f"{path}{key}", base, problems)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             problems.append(f"{path}{key}: missing")
-    if any(value is _MISSING for value in arguments.values()) or len(problems) > 0:
+    if len(problems) > before:
         return _MISSING
     try:
         return schema(**arguments)
-    except ValueError as error:  # a dataclass refuses in __post_init__ what its types admit
+    except (ValueError, ConfigurationError) as error:  # a dataclass refuses in __post_init__ what its types admit
         problems.append(f"{path.rstrip('.') or schema.__name__}: {error}")
         return _MISSING
 
@@ -96,7 +97,10 @@ def _value(hint: Any, value: Any, path: str, base: Path | None, problems: list[s
     if hint is Path:
         if not isinstance(value, str) or not value:
             return _wrong(path, value, "a path", problems)
-        written = Path(value).expanduser()
+        try:
+            written = Path(value).expanduser()
+        except RuntimeError:  # ~somebody who is not there
+            return _wrong(path, value, "a path of a user of this machine", problems)
         return written if base is None or written.is_absolute() else base / written
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

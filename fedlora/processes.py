@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -41,7 +42,8 @@ class Parts:
     """All processes of one federation on this machine, in the order in which they were started.
 
     A context manager: leaving it, for whichever reason, stops every part, the last one started first. Each part leads a
-    process group of its own, so its children end with it, and the kernel stops it should this process be killed.
+    process group of its own, so its children are stopped with it. Should this process be killed, the kernel sends every
+    part SIGTERM; the same happens when the thread ends that started it, so start parts in the main thread.
     """
 
     logs: Path
@@ -91,7 +93,7 @@ class Parts:
         for part in self.started:
             status = part.process.poll()
             if status is not None:
-                how = f"by signal {signal.Signals(-status).name}" if status < 0 else f"with exit code {status}"
+                how = f"by {_signal_name(-status)}" if status < 0 else f"with exit code {status}"
                 raise ProcessDiedError(f"{part.name} ended {how}. The end of {part.log}:\n{log_end(part.log)}")
 
     def wait_until(self, ready: Callable[[], bool], what: str, seconds: float) -> None:
@@ -136,6 +138,11 @@ def _signals_ignored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _signal_name(number: int) -> str:
+    known = {member.value: member.name for member in signal.Signals}
+    return f"signal {known.get(number, number)}"
+
+
 def _signal_group(part: Part, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(part.process.pid, number)
@@ -157,21 +164,25 @@ def log_end(log: Path, lines: int = LOG_LINES) -> str:
 
 
 def check_ports_free(ports: Mapping[str, int], host: str = "127.0.0.1") -> None:
-    """Check that nobody listens on any of `ports` (what it is for: number).
+    """Check that nobody listens on any of `ports` (what it is for: number), and that this process may.
 
     Raises
     ------
     PortInUseError
-        Names every port that is taken and what it was meant for.
+        Names every port that cannot be had, what it was meant for, and why.
     """
     taken = []
     for purpose, port in ports.items():
+        if not 0 < port < 2**16:
+            taken.append(f"port {port} ({purpose}) is not between 1 and 65535")
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError as error:
-                taken.append(f"port {port} ({purpose}) on {host} is in use: {error.strerror}")
+                why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+                taken.append(f"port {port} ({purpose}) on {host} {why}")
     if taken:
         raise PortInUseError("; ".join(taken) + ". Stop what listens there, or choose another port")
 

@@ -1,6 +1,7 @@
 """X.509 certificates: one authority a federation, one server certificate a SuperLink."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedlora.errors import CredentialError
-from fedlora.pki.secret_files import write_private
+from fedlora.pki.secret_files import refuse_existing, write_private
 
 __all__ = ["Authority", "create_authority", "issue_server_certificate"]
 
+MOST_COMMON_NAME, MOST_DNS_NAME = 64, 253
+DNS_NAME = re.compile(
+    r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*"
+)
 CLOCK_SLACK = timedelta(minutes=5)  # a peer whose clock is a little behind must not find us not yet valid
 
 
@@ -35,8 +40,9 @@ def create_authority(directory: Path, *, federation: str, days: int = 3650) -> A
     Raises
     ------
     CredentialError
-        If either file exists.
+        If either file exists, or the federation's name does not fit.
     """
+    refuse_existing(directory / "ca.crt", directory / "ca.key")
     key = ec.generate_private_key(ec.SECP384R1())
     name = _name(f"{federation} CA")
     certificate = (
@@ -75,10 +81,13 @@ def issue_server_certificate(
     Raises
     ------
     CredentialError
-        If there are no names, or either file exists.
+        If there are no names, one cannot stand in a certificate, or either file exists.
     """
     if not names:
         raise CredentialError("a server certificate needs at least one name")
+    if days < 0:
+        raise CredentialError(f"a certificate cannot be valid for {days} days")
+    refuse_existing(directory / "server.crt", directory / "server.key")
     key = ec.generate_private_key(ec.SECP384R1())
     issuer_id = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     certificate = (
@@ -112,18 +121,19 @@ def _builder(
 
 
 def _name(common_name: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fedlora"),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
+    """Return a subject. X.509 ends a common name at 64 characters; a longer one, as of a DNS name, is left out."""
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fedlora")]
+    if 0 < len(common_name) <= MOST_COMMON_NAME:
+        attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+    return x509.Name(attributes)
 
 
 def _alternative(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
+        if not DNS_NAME.fullmatch(name) or len(name) > MOST_DNS_NAME:
+            raise CredentialError(f"{name!r} is neither an IP address nor a DNS name") from None
         return x509.DNSName(name)
 
 

@@ -7,13 +7,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedlora.errors import CredentialError
-from fedlora.pki.secret_files import write_private
+from fedlora.pki.secret_files import refuse_existing, write_private
 
 __all__ = ["create_node_key", "load_node_key", "public_key_pem"]
 
 
 def create_node_key(file: Path) -> Path:
     """Create a node key: the private half in `file`, the public half beside it with ``.pub``; return the latter."""
+    public = file.with_name(f"{file.name}.pub")
+    refuse_existing(file, public)
     key = ec.generate_private_key(ec.SECP384R1())
     write_private(
         file,
@@ -21,7 +23,6 @@ def create_node_key(file: Path) -> Path:
             serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
         ),
     )
-    public = file.with_name(f"{file.name}.pub")
     line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return write_private(public, line + b"\n")
 
@@ -36,7 +37,7 @@ def load_node_key(file: Path) -> ec.EllipticCurvePrivateKey:
     """
     try:
         key = serialization.load_ssh_private_key(file.read_bytes(), None)
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it wants a passphrase
         raise CredentialError(f"cannot read the node key {file}: {error}") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp384r1":
         raise CredentialError(f"{file} is not an ECDSA P-384 key")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedlora.errors import CredentialError
 
-__all__ = ["create_secret", "private_directory", "write_private"]
+__all__ = ["create_secret", "private_directory", "refuse_existing", "write_private"]
 
 
 def private_directory(directory: Path) -> Path:
@@ -25,6 +25,19 @@ def private_directory(directory: Path) -> Path:
     if mode & 0o077:
         raise CredentialError(f"{directory} has mode {mode:04o}: others may enter it; run: chmod 700 {directory}")
     return directory
+
+
+def refuse_existing(*files: Path) -> None:
+    """Check that none of `files` exists, before the first of a pair is written.
+
+    Raises
+    ------
+    CredentialError
+        Names the first that does.
+    """
+    for file in files:
+        if file.exists():
+            raise CredentialError(f"{file} exists already and is not overwritten; move it away first")
 
 
 def write_private(file: Path, content: bytes) -> Path:

@@ -46,7 +46,7 @@ def read_records(file: Path | Traversable, domain: Domain) -> list[Record]:
     ShardError
         If the file cannot be read, or at the first row that is no record: names the file, the line and the field.
     """
-    name = file.name.removesuffix(".gz")
+    name = file.name if file.name.endswith(".parquet.gz") else file.name.removesuffix(".gz")
     suffix = Path(name).suffix
     if suffix not in SUFFIXES:
         raise ShardError(f"{file}: {suffix or 'a name without an ending'} is not one of {', '.join(SUFFIXES)}")
@@ -66,6 +66,7 @@ def read_records(file: Path | Traversable, domain: Domain) -> list[Record]:
 def write_records(records: Iterable[Record], file: Path) -> None:
     """Write `records` to `file` as JSON Lines, readable by the owner alone."""
     file.touch(mode=0o600)
+    file.chmod(0o600)  # one that was there keeps its mode otherwise
     with file.open("w", encoding="utf-8") as stream:
         for record in records:
             stream.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
@@ -75,9 +76,10 @@ def _decode(content: bytes, file: Path | Traversable) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        read = error.object  # without the byte-order mark, if there was one
+        line = read.count(b"\n", 0, error.start) + 1
         raise ShardError(
-            f"{file}, line {line}: byte {content[error.start]:#04x} is not UTF-8; convert the file to UTF-8"
+            f"{file}, line {line}: byte {read[error.start]:#04x} is not UTF-8; convert the file to UTF-8"
         ) from error
 
 
@@ -91,8 +93,8 @@ def _json_lines(text: str, file: Path | Traversable) -> Iterator[Row]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ShardError(f"{file}, line {number}: is not JSON: {error.msg} at column {error.colno}") from error
+        except (ValueError, RecursionError) as error:
+            raise ShardError(f"{file}, line {number}: is not JSON: {_why(error)}") from error
         if not isinstance(row, dict):
             raise ShardError(f"{file}, line {number}: is a {type(row).__name__}, not an object with fields")
         yield f"line {number}", row
@@ -103,8 +105,9 @@ def _json(text: str, file: Path | Traversable) -> Iterator[Row]:
         return
     try:
         rows = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ShardError(f"{file}, line {error.lineno}: is not JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
+        raise ShardError(f"{file}, line {line}: is not JSON: {_why(error)}") from error
     if not isinstance(rows, list):
         raise ShardError(f"{file}: holds a {type(rows).__name__}, not a list of records")
     for number, row in enumerate(rows, 1):
@@ -113,15 +116,23 @@ def _json(text: str, file: Path | Traversable) -> Iterator[Row]:
         yield f"record {number}", row
 
 
+def _why(error: Exception) -> str:
+    return f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+
+
 def _csv(text: str, file: Path | Traversable) -> Iterator[Row]:
+    csv.field_size_limit(len(text) + 1)  # an answer may be longer than the 128 KiB that csv stops at
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
+        names = reader.fieldnames or []
+        if len(set(names)) < len(names):
+            raise ShardError(f"{file}, line 1: a field is named twice: {', '.join(names)}")
         for row in reader:
             if None in row:
                 raise ShardError(f"{file}, line {reader.line_num}: has more fields than the header names")
             yield f"line {reader.line_num}", {key: value for key, value in row.items() if value is not None}
     except csv.Error as error:
-        raise ShardError(f"{file}, line {reader.line_num}: is not CSV: {error}") from error
+        raise ShardError(f"{file}, line {reader.reader.line_num}: is not CSV: {error}") from error
 
 
 def _parquet(content: bytes, file: Path | Traversable) -> Iterator[Row]:
@@ -130,7 +141,7 @@ def _parquet(content: bytes, file: Path | Traversable) -> Iterator[Row]:
 
     try:
         rows = pyarrow.parquet.read_table(pyarrow.BufferReader(content)).to_pylist()
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise ShardError(f"{file}: is not Parquet: {error}") from error
     for number, row in enumerate(rows, 1):
         yield f"row {number}", row
@@ -147,18 +158,23 @@ def _record(row: Mapping[str, Any], place: str, domain: Domain) -> Record:
         found = ", ".join(map(str, row)) or "no fields"
         raise ShardError(f"{place}: field {missing[0]!r} is missing; a record holds {schemas}; found: {found}")
     asked = row["input"] if "input" in row and row["input"] is not None else ""
-    if not isinstance(asked, str):
-        raise ShardError(f"{place}: field 'input' is a {type(asked).__name__}, not text")
+    _check_text(asked, "input", place)
     return Record(_text(row, "instruction", place), asked, _text(row, "output", place))
 
 
 def _text(row: Mapping[str, Any], field: str, place: str) -> str:
-    value = row[field]
-    if not isinstance(value, str):
-        raise ShardError(f"{place}: field {field!r} is a {type(value).__name__}, not text")
+    value: str = row[field]
+    _check_text(value, field, place)
     if not value.strip():
         raise ShardError(f"{place}: field {field!r} is empty")
     return value
+
+
+def _check_text(value: object, field: str, place: str) -> None:
+    if not isinstance(value, str):
+        raise ShardError(f"{place}: field {field!r} is a {type(value).__name__}, not text")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ShardError(f"{place}: field {field!r} holds half of a surrogate pair, which is no character")
 
 
 def _label(value: object, place: str, domain: Domain) -> str:

@@ -32,7 +32,8 @@ def hold_out(records: Sequence[Record], *, fraction: float, most: int, seed: int
     Returns
     -------
     tuple of list
-        Training records and held-out records; of these about `fraction` of all, and about `most` at the most.
+        Training records and held-out records; of these `fraction` of all and at most `most`, or a little fewer so that
+        questions stay whole. Where no question is that rare, the rarest one is held out.
 
     Raises
     ------
@@ -47,9 +48,11 @@ def hold_out(records: Sequence[Record], *, fraction: float, most: int, seed: int
     wanted = min(most, max(1, round(fraction * len(records))))
     held: set[int] = set()
     for group in groups:
-        if len(held) >= wanted:
-            break
-        held.update(group)
+        if len(held) + len(group) <= wanted:
+            held.update(group)
+    if not held and wanted and groups:
+        rarest = min(groups, key=len)
+        held.update(rarest)
     if not held or len(held) == len(records):
         raise ShardError(f"{len(records)} record(s) are too few to train on some and hold out others")
     train = [record for index, record in enumerate(records) if index not in held]

@@ -16,7 +16,9 @@ from fedlora.errors import NotReadyError, PortInUseError, ProcessDiedError
 from fedlora.processes import Part, Parts, check_ports_free, free_ports, log_end
 
 SECONDS = 20.0  # far more than anything here takes
-IDLE = "echo up; while :; do sleep 0.02; done"
+# Bounded, so that nothing stays for ever where the code under test fails to stop it: a minute.
+LOOP = "n=0; while [ $n -lt 3000 ]; do sleep 0.02; n=$((n + 1)); done"
+IDLE = f"echo up; {LOOP}"
 
 
 @pytest.fixture
@@ -90,8 +92,17 @@ def test_variables_are_added_to_the_environment(parts, monkeypatch):
     assert os.environ["FEDLORA_TEST_CHANGED"] == "old"
 
 
-def test_a_part_reads_nothing(parts):
-    part = ended(parts, "a", "cat; readlink /proc/self/fd/0")
+def test_a_part_does_not_read_what_we_do(parts):
+    reading, writing = os.pipe()
+    kept = os.dup(0)
+    try:
+        os.write(writing, b"meant for us")
+        os.dup2(reading, 0)
+        part = ended(parts, "a", "cat; readlink /proc/self/fd/0")
+    finally:
+        os.dup2(kept, 0)
+        for descriptor in (reading, writing, kept):
+            os.close(descriptor)
     assert part.log.read_text() == "/dev/null\n"
 
 
@@ -248,7 +259,7 @@ def test_a_part_that_will_not_end_is_killed(parts, monkeypatch):
 
 
 # The child ignores SIGTERM as well, and so outlives its parent unless the whole group is killed.
-WITH_CHILD = "(trap '' TERM; while :; do sleep 0.02; done) & echo $! >$1; echo up; wait"
+WITH_CHILD = f"(trap '' TERM; {LOOP}) & echo $! >$1; echo up; wait"
 
 
 def test_children_end_with_their_part(parts, tmp_path):

@@ -21,19 +21,19 @@ ENDINGS = ".jsonl, .json, .csv, .parquet"
 SCHEMA = "a record holds instruction, output and perhaps input"
 LABELS = "allowed: 0 (negative), 1 (positive), 2 (neutral)"
 
-TWO = [Record("Größe?", "a, b", "1"), Record("Why?", "", "because\nof “this”")]
+TWO = [Record("Größe?", "a, b", " 1 "), Record("Why?", "", "because\nof “this”")]
 TWO_JSONL = (
-    '{"instruction": "Größe?", "input": "a, b", "output": "1"}\n'
+    '{"instruction": "Größe?", "input": "a, b", "output": " 1 "}\n'
     '{"instruction": "Why?", "output": "because\\nof “this”"}\n'
 ).encode()
 TWO_JSON = json.dumps(
     [
-        {"instruction": "Größe?", "input": "a, b", "output": "1"},
+        {"instruction": "Größe?", "input": "a, b", "output": " 1 "},
         {"instruction": "Why?", "input": None, "output": "because\nof “this”"},
     ],
     indent=2,
 ).encode()
-TWO_CSV = 'instruction,input,output\nGröße?,"a, b",1\nWhy?,,"because\nof “this”"\n'.encode()
+TWO_CSV = 'instruction,input,output\nGröße?,"a, b", 1 \nWhy?,,"because\nof “this”"\n'.encode()
 BOM = b"\xef\xbb\xbf"
 
 
@@ -67,6 +67,8 @@ def refusal(file: Path, content: bytes, domain=MEDICAL) -> str:
         pytest.param("a.csv", TWO_CSV, id="csv"),
         pytest.param("a.csv", BOM + TWO_CSV, id="csv-bom"),
         pytest.param("a.csv", TWO_CSV.replace(b"\nWhy", b"\n\nWhy"), id="csv-blank-line"),
+        pytest.param("a.csv", re.sub(rb"(?<!because)\n", rb"\r\n", TWO_CSV), id="csv-crlf"),
+        pytest.param("a.csv", re.sub(rb"(?<!because)\n", rb"\r", TWO_CSV), id="csv-cr"),
         pytest.param("a.jsonl.gz", gzip.compress(TWO_JSONL), id="jsonl-gz"),
         pytest.param("a.json.gz", gzip.compress(TWO_JSON), id="json-gz"),
         pytest.param("a.csv.gz", gzip.compress(TWO_CSV), id="csv-gz"),
@@ -387,7 +389,7 @@ def test_written_text_is_utf_8_with_a_record_a_line(tmp_path):
     file = tmp_path / "a.jsonl"
     write_records(TWO, file)
     assert file.read_bytes().decode() == (
-        '{"instruction": "Größe?", "input": "a, b", "output": "1"}\n'
+        '{"instruction": "Größe?", "input": "a, b", "output": " 1 "}\n'
         '{"instruction": "Why?", "input": "", "output": "because\\nof “this”"}\n'
     )
 
