@@ -16,7 +16,11 @@
     |- WireError                   50   a message that does not fit its header
     |- RunError                    60   a run that failed
     |  |- ParticipationError       61   too few sites answered
-    |  `- SpecMismatchError        62   the sites do not train the same adapter
+    |  |- SpecMismatchError        62   the sites do not train the same adapter
+    |  |- CheckpointError          63   a checkpoint that cannot be written or read
+    |  |- ReplacedError            64   an attempt that a newer one has replaced
+    |  |- BudgetError              65   a run that would go beyond its budget
+    |  `- StoppedError             66   a run that somebody has stopped
     `- EvaluationError             70   a score that could not be computed
 
 Exit codes are stable: 10-19 input, 20-29 identity, 30-39 processes, 40-49 site, 50-59 wire, 60-69 run, 70-79
@@ -27,6 +31,8 @@ from typing import ClassVar
 
 __all__ = [
     "BaseModelError",
+    "BudgetError",
+    "CheckpointError",
     "ConfigurationError",
     "ControlError",
     "CredentialError",
@@ -37,9 +43,11 @@ __all__ = [
     "PolicyError",
     "PortInUseError",
     "ProcessDiedError",
+    "ReplacedError",
     "RunError",
     "ShardError",
     "SpecMismatchError",
+    "StoppedError",
     "TrainerError",
     "WireError",
     "by_name",
@@ -149,6 +157,34 @@ class SpecMismatchError(RunError):
 
     exit_code = 62
     hint = "the sites do not train the same adapter"
+
+
+class CheckpointError(RunError):
+    """A checkpoint that cannot be written, or is damaged."""
+
+    exit_code = 63
+    hint = "a checkpoint cannot be written or read"
+
+
+class ReplacedError(RunError):
+    """An attempt that goes on although a newer one has begun."""
+
+    exit_code = 64
+    hint = "a newer attempt of the run has begun"
+
+
+class BudgetError(RunError):
+    """A run that would go beyond its budget."""
+
+    exit_code = 65
+    hint = "the run's budget does not suffice"
+
+
+class StoppedError(RunError):
+    """A run that somebody has stopped."""
+
+    exit_code = 66
+    hint = "somebody has stopped the run"
 
 
 class EvaluationError(FedloraError):

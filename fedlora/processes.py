@@ -30,6 +30,8 @@ class Part:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    command: tuple[str, ...]
+    variables: Mapping[str, str]
 
     @property
     def alive(self) -> bool:
@@ -64,11 +66,25 @@ class Parts:
         ProcessDiedError
             If the program cannot be started at all.
         """
+        part = self._run(name, tuple(command), variables)
+        self.started.append(part)
+        return part
+
+    def revive(self) -> list[str]:
+        """Start every part that has ended once more, with the command it had; return their names."""
+        ended = [place for place, part in enumerate(self.started) if not part.alive]
+        for place in ended:
+            part = self.started[place]
+            _signal_group(part, signal.SIGKILL)  # what a dead leader left behind in its group
+            self.started[place] = self._run(part.name, part.command, part.variables)
+        return [self.started[place].name for place in ended]
+
+    def _run(self, name: str, command: tuple[str, ...], variables: Mapping[str, str]) -> Part:
         log = self.logs / f"{name}.log"
         try:
             with log.open("ab") as stream:
                 process = subprocess.Popen(
-                    list(command),
+                    command,
                     stdin=subprocess.DEVNULL,
                     stdout=stream,
                     stderr=subprocess.STDOUT,
@@ -78,9 +94,7 @@ class Parts:
                 )
         except OSError as error:
             raise ProcessDiedError(f"{name} could not be started: {error}") from error
-        part = Part(name, process, log)
-        self.started.append(part)
-        return part
+        return Part(name, process, log, command, variables)
 
     def check(self) -> None:
         """Raise for the first part that has ended.

@@ -1,20 +1,21 @@
 """Adapters on the disk, in the layout of PEFT."""
 
 import json
-import os
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from safetensors.numpy import save_file
 
+from fedlora.errors import WireError
 from fedlora.wire import AdapterSpec
 from fedlora.wire.spec import Vector
 
-__all__ = ["save_adapter"]
+__all__ = ["join_adapter", "write_adapter"]
 
 
-def save_adapter(vector: Vector, spec: AdapterSpec, directory: Path) -> Path:
-    """Write `vector` so that ``peft.PeftModel.from_pretrained`` loads it; in one step, over what stands there.
+def write_adapter(vector: Vector, spec: AdapterSpec, directory: Path) -> None:
+    """Write `vector` into the folder `directory` so that ``peft.PeftModel.from_pretrained`` loads it.
 
     Parameters
     ----------
@@ -24,24 +25,25 @@ def save_adapter(vector: Vector, spec: AdapterSpec, directory: Path) -> Path:
         Names and shapes; rank and target modules follow from them.
     directory : Path
         Gets ``adapter_model.safetensors`` and ``adapter_config.json``.
-
-    Returns
-    -------
-    Path
-        `directory`.
     """
-    unfinished = directory.with_name(f".{directory.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    save_file(dict(spec.views(vector)), unfinished / "adapter_model.safetensors", metadata={"format": "pt"})
+    save_file(dict(spec.views(vector)), directory / "adapter_model.safetensors", metadata={"format": "pt"})
     config = json.dumps(_peft_config(spec), indent=2, sort_keys=True)
-    (unfinished / "adapter_config.json").write_text(config + "\n", encoding="utf-8")
-    for file in unfinished.iterdir():
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())
-    shutil.rmtree(directory, ignore_errors=True)
-    unfinished.rename(directory)
-    return directory
+    (directory / "adapter_config.json").write_text(config + "\n", encoding="utf-8")
+
+
+def join_adapter(tensors: Mapping[str, Vector], spec: AdapterSpec) -> Vector:
+    """Return the tensors of an adapter as one vector of ``spec.size`` values.
+
+    Raises
+    ------
+    WireError
+        If they are not those of the spec.
+    """
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    if found != {tensor.name: tensor.shape for tensor in spec.tensors}:
+        raise WireError("the adapter's tensors are not those of its spec")
+    vector: Vector = np.concatenate([tensors[tensor.name].ravel() for tensor in spec.tensors])
+    return vector
 
 
 def _peft_config(spec: AdapterSpec) -> dict[str, object]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
-from flwr.common.serde import user_config_to_proto
+from flwr.common.serde import user_config_from_proto, user_config_to_proto
 from flwr.proto.control_pb2 import (
     ListNodesRequest,
     ListRunsRequest,
@@ -104,11 +104,23 @@ class Control:
         )
         return int(self._asked("start the run", lambda: self._client.StartRun(request).run_id))
 
-    def attempt(self, run_id: int) -> Attempt:
-        """Return the state of a run."""
+    def attempt(self, run_id: int) -> Attempt | None:
+        """Return the state of a run, or None if the SuperLink does not know it."""
         request = ListRunsRequest(run_id=run_id)
-        run = self._asked("show the run", lambda: self._client.ListRuns(request)).run_dict[run_id]
-        return Attempt(run.status.status, run.status.sub_status, run.status.details)
+        runs = self._asked("show the run", lambda: self._client.ListRuns(request)).run_dict
+        if run_id not in runs:
+            return None
+        status = runs[run_id].status
+        return Attempt(status.status, status.sub_status, status.details)
+
+    def find(self, **config: str | int) -> int | None:
+        """Return the id of the newest run that was started with these values in its configuration, or None."""
+        runs = self._asked("list the runs", lambda: self._client.ListRuns(ListRunsRequest())).run_dict.values()
+        for run in sorted(runs, key=lambda run: run.pending_at, reverse=True):
+            given = user_config_from_proto(run.override_config)
+            if all(given.get(key) == value for key, value in config.items()):
+                return int(run.run_id)
+        return None
 
     def stop_run(self, run_id: int) -> None:
         """Stop a run."""

@@ -5,13 +5,13 @@ import logging
 from fedlora.errors import ParticipationError, SpecMismatchError, WireError
 from fedlora.wire import AdapterSpec
 from fedlora.wire.flower_message import Answer, Request
-from superlink.grid import Sites
+from superlink.grid import Question, Sites
 from superlink.run_config import RunConfig
 
 __all__ = ["CODEC", "agree"]
 
 CODEC = "fp32"
-MOST_SECONDS = 120.0  # a trainer may have to load another recipe first
+LOAD_SECONDS = 120.0  # a trainer may have to load another recipe first
 log = logging.getLogger("fedlora.superlink")
 
 
@@ -31,7 +31,9 @@ def agree(sites: Sites, config: RunConfig) -> AdapterSpec:
         If two sites differ: names both and the first difference.
     """
     question = Request({"recipe_sha256": config.recipe_sha256})
-    descriptions = _all(sites, "query.describe", question)
+    # A site may still be training a round of the attempt before this one.
+    seconds = config.deadline + LOAD_SECONDS
+    descriptions = _all(sites, "query.describe", question, seconds)
     specs = {site: _spec(site, answer) for site, answer in descriptions.items()}
     first = sites.names[0]
     for site in sites.names[1:]:
@@ -47,17 +49,17 @@ def agree(sites: Sites, config: RunConfig) -> AdapterSpec:
         "spec_sha256": spec.sha256,
         "codec": CODEC,
     }
-    _all(sites, "query.configure", Request(opening))
+    _all(sites, "query.configure", Request(opening), seconds)
     log.info("%d sites agree on %s: %d values in %d tensors", len(specs), spec.recipe, spec.size, len(spec.tensors))
     return spec
 
 
-def _all(sites: Sites, kind: str, request: Request) -> dict[str, Answer]:
+def _all(sites: Sites, kind: str, request: Request, seconds: float) -> dict[str, Answer]:
     """Send the same request to all sites and return their answers; all must be ok."""
-    replies = sites.ask(kind, dict.fromkeys(sites.names, request), seconds=MOST_SECONDS)
-    answers = {reply.site: reply.answer for reply in replies}
+    question = Question(kind, dict.fromkeys(sites.names, request), seconds)
+    answers = {reply.site: reply.answer for reply in sites.ask(question)}
     problems = [f"site {site}: {answer.reason}" for site, answer in sorted(answers.items()) if answer.status != "ok"]
-    problems += [f"site {site}: no answer within {MOST_SECONDS:.0f} s" for site in sites.names if site not in answers]
+    problems += [f"site {site}: no answer within {seconds:.0f} s" for site in sites.names if site not in answers]
     if problems:
         raise ParticipationError("before round 1, " + "; ".join(problems))
     return answers

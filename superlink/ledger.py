@@ -1,44 +1,78 @@
 """The ledger of a run: what happened in each attempt and round at each site. The one source of what is reported.
 
-A SQLite file in the run's folder. One writer, the run's ServerApp; readers may look at any time.
+A SQLite file in the run's folder. Its writers are the run's ServerApp, of which a newer one replaces an older one, and
+the keeper; readers may look at any time.
 """
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from fedlora.errors import RunError
+from fedlora.errors import ReplacedError, RunError
 
-__all__ = ["Ledger", "RoundRow", "TurnRow"]
+__all__ = ["AttemptRow", "Ledger", "RoundRow", "SubmissionRow", "TurnRow"]
+
+BUSY_SECONDS = 30.0
 
 # Each entry brings the schema from its number to the next; none is ever changed once it is released.
 MIGRATIONS = (
     """
     CREATE TABLE attempts (
-        epoch INTEGER PRIMARY KEY, flower_run TEXT NOT NULL, started_at REAL NOT NULL,
+        epoch INTEGER PRIMARY KEY, flower_run TEXT NOT NULL, started_at REAL NOT NULL, seen_at REAL NOT NULL,
         ended_at REAL, outcome TEXT NOT NULL DEFAULT 'running', reason TEXT NOT NULL DEFAULT ''
     ) STRICT;
-    CREATE TABLE rounds (
-        number INTEGER PRIMARY KEY, epoch INTEGER NOT NULL REFERENCES attempts, started_at REAL NOT NULL,
-        ended_at REAL, state TEXT NOT NULL DEFAULT 'training'
+    CREATE TABLE submissions (
+        epoch INTEGER PRIMARY KEY, submitted_at REAL NOT NULL, flower_run TEXT
     ) STRICT;
+    CREATE TABLE rounds (
+        number INTEGER NOT NULL, epoch INTEGER NOT NULL REFERENCES attempts, started_at REAL NOT NULL,
+        ended_at REAL, state TEXT NOT NULL DEFAULT 'training', PRIMARY KEY (number, epoch)
+    ) STRICT;
+    CREATE UNIQUE INDEX aggregated_once ON rounds (number) WHERE state = 'aggregated';
     CREATE TABLE turns (
-        round INTEGER NOT NULL REFERENCES rounds, site TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT 'asked',
-        reason TEXT NOT NULL DEFAULT '', examples INTEGER NOT NULL DEFAULT 0, loss REAL,
-        train_seconds REAL, round_trip_seconds REAL, tokens INTEGER,
+        round INTEGER NOT NULL, epoch INTEGER NOT NULL, site TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT 'asked',
+        reason TEXT NOT NULL DEFAULT '', tries INTEGER NOT NULL DEFAULT 1, dropped INTEGER NOT NULL DEFAULT 0,
+        examples INTEGER NOT NULL DEFAULT 0,
+        loss REAL, train_seconds REAL, round_trip_seconds REAL, tokens INTEGER,
         bytes_down INTEGER NOT NULL, bytes_up INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (round, site)
+        PRIMARY KEY (round, epoch, site), FOREIGN KEY (round, epoch) REFERENCES rounds (number, epoch)
     ) STRICT;
     """,
 )
 
 
 @dataclass(frozen=True)
+class AttemptRow:
+    """An attempt: ``running``, ``completed``, ``failed`` or ``lost``; times in seconds since 1970.
+
+    `seen_at` is when its ServerApp last said that it lives.
+    """
+
+    epoch: int
+    flower_run: int
+    started_at: float
+    seen_at: float
+    ended_at: float | None
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SubmissionRow:
+    """An attempt that was asked of Flower; `flower_run` is None until Flower has said under which id."""
+
+    epoch: int
+    submitted_at: float
+    flower_run: int | None
+
+
+@dataclass(frozen=True)
 class RoundRow:
-    """A round: ``training``, ``aggregated`` or ``failed``; times in seconds since 1970."""
+    """A round in an attempt: ``training``, ``aggregated`` or ``failed``; times in seconds since 1970."""
 
     number: int
     epoch: int
@@ -55,6 +89,10 @@ class TurnRow:
     ----------
     outcome : str
         ``asked``, ``answered``, ``refused`` (by the site, or its update by us), ``failed`` or ``late``.
+    tries : int
+        How often the adapter was sent to it.
+    dropped : int
+        Answers that came twice, or too late to be needed.
     examples : int
         Weight of its update.
     loss : float or None
@@ -68,16 +106,19 @@ class TurnRow:
     """
 
     round: int
+    epoch: int
     site: str
     outcome: str
-    reason: str
-    examples: int
-    loss: float | None
-    train_seconds: float | None
-    round_trip_seconds: float | None
-    tokens: int | None
-    bytes_down: int
-    bytes_up: int
+    reason: str = ""
+    tries: int = 1
+    dropped: int = 0
+    examples: int = 0
+    loss: float | None = None
+    train_seconds: float | None = None
+    round_trip_seconds: float | None = None
+    tokens: int | None = None
+    bytes_down: int = 0
+    bytes_up: int = 0
 
 
 class Ledger:
@@ -100,11 +141,14 @@ class Ledger:
         self.file = file
         try:
             mode = "ro" if readonly else "rwc"
-            self._database = sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=30)
+            uri = f"{file.absolute().as_uri()}?mode={mode}"
+            # More than one thread of a ServerApp writes, one after the other; SQLite serialises them.
+            self._database = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
             self._database.isolation_level = None
             if not readonly:
                 self._database.execute("PRAGMA journal_mode = WAL")
                 self._database.execute("PRAGMA synchronous = FULL")
+                self._database.execute("PRAGMA foreign_keys = ON")
             self._migrate(readonly)
         except sqlite3.Error as error:
             raise RunError(f"the ledger {file} cannot be opened: {error}") from error
@@ -113,61 +157,147 @@ class Ledger:
         """Close the file."""
         self._database.close()
 
+    def start_submission(self, epoch: int) -> None:
+        """Note, before Flower is asked, that an attempt will be."""
+        self._write("INSERT INTO submissions (epoch, submitted_at) VALUES (?, ?)", (epoch, time.time()))
+
+    def end_submission(self, epoch: int, flower_run: int) -> None:
+        """Note under which id Flower has taken an attempt."""
+        self._write("UPDATE submissions SET flower_run = ? WHERE epoch = ?", (str(flower_run), epoch))
+
     def start_attempt(self, epoch: int, flower_run: int) -> None:
-        """Note that an attempt begins."""
-        self._database.execute(
-            "INSERT INTO attempts (epoch, flower_run, started_at) VALUES (?, ?, ?)",
-            (epoch, str(flower_run), time.time()),
-        )
+        """Note that an attempt begins; those before it are over from now on.
+
+        Raises
+        ------
+        ReplacedError
+            If this epoch or a newer one has begun already.
+        """
+        with self._transaction():
+            newest = self._newest_epoch()
+            if epoch <= newest:
+                raise ReplacedError(f"epoch {epoch} comes too late: epoch {newest} has begun")
+            self._write(
+                "UPDATE attempts SET outcome = 'lost', ended_at = ?, reason = ? WHERE outcome = 'running'",
+                (time.time(), f"replaced by epoch {epoch}"),
+            )
+            self._write(
+                "INSERT INTO attempts (epoch, flower_run, started_at, seen_at) VALUES (?, ?, ?, ?)",
+                (epoch, str(flower_run), time.time(), time.time()),
+            )
+
+    def note_alive(self, epoch: int) -> None:
+        """Note that the attempt's ServerApp lives."""
+        self._write("UPDATE attempts SET seen_at = ? WHERE epoch = ?", (time.time(), epoch))
 
     def end_attempt(self, epoch: int, outcome: str, reason: str = "") -> None:
-        """Note that an attempt has ended: ``completed`` or ``failed``."""
-        self._database.execute(
-            "UPDATE attempts SET ended_at = ?, outcome = ?, reason = ? WHERE epoch = ?",
+        """Note that a running attempt has ended: ``completed``, ``failed`` or ``lost``."""
+        self._write(
+            "UPDATE attempts SET ended_at = ?, outcome = ?, reason = ? WHERE epoch = ? AND outcome = 'running'",
             (time.time(), outcome, reason, epoch),
         )
 
     def start_round(self, number: int, epoch: int, bytes_down: dict[str, int]) -> None:
         """Note that a round begins, with the payload bytes that go to each site."""
-        with self._transaction():
-            self._database.execute(
-                "INSERT INTO rounds (number, epoch, started_at) VALUES (?, ?, ?)",
-                (number, epoch, time.time()),
-            )
-            self._database.executemany(
-                "INSERT INTO turns (round, site, bytes_down) VALUES (?, ?, ?)",
-                [(number, site, size) for site, size in bytes_down.items()],
-            )
+        with self.fence(epoch):
+            self._write("INSERT INTO rounds (number, epoch, started_at) VALUES (?, ?, ?)", (number, epoch, time.time()))
+            for site, size in bytes_down.items():
+                self._write(
+                    "INSERT INTO turns (round, epoch, site, bytes_down) VALUES (?, ?, ?, ?)",
+                    (number, epoch, site, size),
+                )
+
+    def sent_again(self, number: int, epoch: int, site: str, size: int) -> None:
+        """Note that a site's request was sent once more, and its payload bytes."""
+        self._write(
+            "UPDATE turns SET tries = tries + 1, bytes_down = bytes_down + ? "
+            "WHERE round = ? AND epoch = ? AND site = ?",
+            (size, number, epoch, site),
+        )
+
+    def dropped(self, number: int, epoch: int, site: str) -> None:
+        """Note that an answer came which was not needed any more."""
+        self._write(
+            "UPDATE turns SET dropped = dropped + 1 WHERE round = ? AND epoch = ? AND site = ?", (number, epoch, site)
+        )
 
     def end_turn(self, turn: TurnRow) -> None:
-        """Note what became of a site's turn; what was sent to it stands already."""
-        self._database.execute(
+        """Note what became of a site's turn; what was sent to it, and how often, stands already."""
+        self._write(
             "UPDATE turns SET outcome = ?, reason = ?, examples = ?, loss = ?, train_seconds = ?, "
-            "round_trip_seconds = ?, tokens = ?, bytes_up = ? WHERE round = ? AND site = ?",
+            "round_trip_seconds = ?, tokens = ?, bytes_up = bytes_up + ? WHERE round = ? AND epoch = ? AND site = ?",
             (
                 *(turn.outcome, turn.reason, turn.examples, turn.loss, turn.train_seconds),
-                *(turn.round_trip_seconds, turn.tokens, turn.bytes_up, turn.round, turn.site),
+                *(turn.round_trip_seconds, turn.tokens, turn.bytes_up, turn.round, turn.epoch, turn.site),
             ),
         )
 
-    def end_round(self, number: int, state: str) -> None:
-        """Note that a round has ended."""
-        self._database.execute(
-            "UPDATE rounds SET ended_at = ?, state = ? WHERE number = ?", (time.time(), state, number)
+    def end_round(self, number: int, epoch: int, state: str) -> None:
+        """Note that a round has ended; ``aggregated`` belongs inside `fence`, with the checkpoint."""
+        self._write(
+            "UPDATE rounds SET ended_at = ?, state = ? WHERE number = ? AND epoch = ?",
+            (time.time(), state, number, epoch),
         )
 
+    @contextmanager
+    def fence(self, epoch: int) -> Iterator[None]:
+        """Do all of the block or nothing, and only as the newest attempt; others wait meanwhile.
+
+        Raises
+        ------
+        ReplacedError
+            If a newer attempt has begun.
+        """
+        with self._transaction():
+            newest = self._newest_epoch()
+            if epoch != newest:
+                raise ReplacedError(f"epoch {epoch} is over: epoch {newest} has begun")
+            yield
+
+    def attempts(self) -> list[AttemptRow]:
+        """Return all attempts in order."""
+        rows = self._read(
+            "SELECT epoch, CAST(flower_run AS TEXT), started_at, seen_at, ended_at, outcome, reason "
+            "FROM attempts ORDER BY epoch"
+        )
+        return [AttemptRow(row[0], int(row[1]), *row[2:]) for row in rows]
+
+    def submissions(self) -> list[SubmissionRow]:
+        """Return all submissions in order."""
+        rows = self._read("SELECT epoch, submitted_at, flower_run FROM submissions ORDER BY epoch")
+        return [SubmissionRow(row[0], row[1], None if row[2] is None else int(row[2])) for row in rows]
+
     def rounds(self) -> list[RoundRow]:
-        """Return all rounds in order."""
-        rows = self._database.execute("SELECT number, epoch, started_at, ended_at, state FROM rounds ORDER BY number")
+        """Return all rounds in order; one that several attempts began stands once for each."""
+        rows = self._read("SELECT number, epoch, started_at, ended_at, state FROM rounds ORDER BY number, epoch")
         return [RoundRow(*row) for row in rows]
 
     def turns(self) -> list[TurnRow]:
-        """Return all turns, by round and site."""
-        rows = self._database.execute(
-            "SELECT round, site, outcome, reason, examples, loss, train_seconds, round_trip_seconds, tokens, "
-            "bytes_down, bytes_up FROM turns ORDER BY round, site"
+        """Return all turns, by round, epoch and site."""
+        rows = self._read(
+            "SELECT round, epoch, site, outcome, reason, tries, dropped, examples, loss, train_seconds, "
+            "round_trip_seconds, tokens, bytes_down, bytes_up FROM turns ORDER BY round, epoch, site"
         )
         return [TurnRow(*row) for row in rows]
+
+    def payload_bytes(self) -> int:
+        """Return the payload bytes of the whole run so far, in both directions, all attempts."""
+        return int(self._read("SELECT COALESCE(SUM(bytes_down + bytes_up), 0) FROM turns")[0][0])
+
+    def _newest_epoch(self) -> int:
+        return int(self._read("SELECT COALESCE(MAX(epoch), 0) FROM attempts")[0][0])
+
+    def _write(self, statement: str, values: Iterable[Any]) -> None:
+        try:
+            self._database.execute(statement, tuple(values))
+        except sqlite3.OperationalError as error:
+            raise RunError(f"the ledger {self.file} cannot be written: {error}") from error
+
+    def _read(self, query: str) -> list[Any]:
+        try:
+            return self._database.execute(query).fetchall()
+        except sqlite3.OperationalError as error:
+            raise RunError(f"the ledger {self.file} cannot be read: {error}") from error
 
     def _migrate(self, readonly: bool) -> None:
         version = self._database.execute("PRAGMA user_version").fetchone()[0]
@@ -183,10 +313,10 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
+        self._write("BEGIN IMMEDIATE", ())
         try:
             yield
         except BaseException:
             self._database.execute("ROLLBACK")
             raise
-        self._database.execute("COMMIT")
+        self._write("COMMIT", ())

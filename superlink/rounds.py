@@ -1,9 +1,9 @@
-"""The round engine: send the adapter, fold in the updates, go on."""
+"""The round engine: send the adapter, fold in the updates, commit, go on."""
 
 import logging
 import math
+import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +13,22 @@ from fedlora.wire import AdapterSpec, Payload, check, decode, encode
 from fedlora.wire.flower_message import Request
 from fedlora.wire.spec import Vector
 from superlink.aggregation import WeightedMean
-from superlink.grid import Reply, Sites
+from superlink.budget import Budget
+from superlink.commits import Commits
+from superlink.grid import Question, Reply, Sites
 from superlink.ledger import Ledger, TurnRow
 from superlink.run_config import RunConfig
 
-__all__ = ["Rounds"]
+__all__ = ["Rounds", "sample"]
 
 log = logging.getLogger("fedlora.superlink")
+
+
+def sample(names: tuple[str, ...], config: RunConfig, number: int) -> tuple[str, ...]:
+    """Return the sites that take part in round `number`, in the order of `names`: seeded, the same in every attempt."""
+    wanted = max(config.min_sites, math.ceil(config.fraction * len(names)))
+    chosen = set(random.Random(f"{config.seed}/{number}").sample(names, wanted))  # noqa: S311 - reproducible
+    return tuple(name for name in names if name in chosen)
 
 
 @dataclass(frozen=True)
@@ -36,70 +45,97 @@ class Rounds:
         What they agreed on.
     ledger : Ledger
         Where everything is noted.
+    budget : Budget
+        What the run may use.
+    commits : Commits
+        Where aggregated rounds go.
     """
 
     config: RunConfig
     sites: Sites
     spec: AdapterSpec
     ledger: Ledger
+    budget: Budget
+    commits: Commits
 
-    def run(self, adapter: Vector, each: Callable[[int, Vector], None]) -> Vector:
-        """Run all rounds from `adapter` on and return the last one's; `each` gets every round's number and adapter.
+    def run(self, done: int, adapter: Vector) -> None:
+        """Run the rounds after round `done`, whose adapter is `adapter`, to the end.
 
         Raises
         ------
         ParticipationError
             If a round has fewer updates than the rule asks for.
+        BudgetError
+            If a round could go beyond the budget.
+        CheckpointError
+            If an aggregated round could not be committed.
         """
-        for number in range(1, self.config.rounds + 1):
-            adapter = self._round(number, adapter)
-            each(number, adapter)
-        return adapter
+        try:
+            for number in range(done + 1, self.config.rounds + 1):
+                self.budget.check_round(number, self.ledger.payload_bytes())
+                adapter = self._round(number, adapter)
+                self.commits.begin(number, adapter)
+        finally:
+            self.commits.finish()  # also before an error goes up: what was aggregated is kept
 
     def _round(self, number: int, adapter: Vector) -> Vector:
         started = time.monotonic()
-        broadcast = encode(
-            adapter,
-            self.spec,
-            kind="global",
-            run=self.config.run,
-            epoch=self.config.epoch,
-            round_number=number,
-        )
-        names = self.sites.names
-        self.ledger.start_round(number, self.config.epoch, dict.fromkeys(names, broadcast.size))
-        fields = {"run": self.config.run, "epoch": self.config.epoch, "round": number}
-        request = Request(fields, broadcast)
+        config = self.config
+        names = sample(self.sites.names, config, number)
+        broadcast = encode(adapter, self.spec, kind="global", run=config.run, epoch=config.epoch, round_number=number)
+        self.ledger.start_round(number, config.epoch, dict.fromkeys(names, broadcast.size))
         mean = WeightedMean(self.spec.size, len(names))
-        owing = dict(zip(names, range(len(names)), strict=True))
-        taken = 0
-        requests = dict.fromkeys(names, request)
-        for reply in self.sites.ask("train", requests, seconds=self.config.deadline, group=str(number)):
-            turn, update = self._examine(number, reply)
-            if update is None:
-                mean.miss(owing.pop(reply.site))
-            else:
-                mean.add(owing.pop(reply.site), update, turn.examples)
-                taken += 1
-            self.ledger.end_turn(turn)
-        for site, position in owing.items():
-            mean.miss(position)
-            self.ledger.end_turn(_turn(number, site, "late", f"no answer within {self.config.deadline:.0f} s"))
-            log.warning("round %d, site %s: late", number, site)
-        if taken < self.config.min_sites:
-            self.ledger.end_round(number, "failed")
+        taken = self._collect(number, names, broadcast, mean)
+        if taken < config.min_sites:
+            self.ledger.end_round(number, config.epoch, "failed")
             raise ParticipationError(self._shortage(number, taken))
         merged: Vector = (adapter.astype(np.float64) + mean.mean()).astype(np.float32)
-        self.ledger.end_round(number, "aggregated")
-        log.info(
-            "round %d of %d: %d of %d sites, %.1f s",
-            number,
-            self.config.rounds,
-            taken,
-            len(names),
-            time.monotonic() - started,
-        )
+        seconds = time.monotonic() - started
+        log.info("round %d of %d: %d of %d sites, %.1f s", number, config.rounds, taken, len(names), seconds)
         return merged
+
+    def _collect(self, number: int, names: tuple[str, ...], broadcast: Payload, mean: WeightedMean) -> int:
+        """Ask `names`, fold their updates into `mean`, note every turn, and return how many updates there were.
+
+        Sites that have not answered when the deadline has passed are asked again as often as the rule extends a round
+        that has too few updates.
+        """
+        positions = {name: position for position, name in enumerate(names)}
+        owing, taken = list(names), 0
+        for extension in range(self.config.extensions + 1):
+            if not owing or (extension > 0 and taken >= self.config.min_sites):
+                break
+            if extension > 0:
+                log.warning("round %d has %d update(s) and is extended for %s", number, taken, ", ".join(owing))
+                for site in owing:
+                    self.ledger.sent_again(number, self.config.epoch, site, broadcast.size)
+            for reply in self.sites.ask(self._question(number, owing, broadcast)):
+                owing.remove(reply.site)
+                turn, update = self._examine(number, reply)
+                if update is None:
+                    mean.miss(positions[reply.site])
+                else:
+                    mean.add(positions[reply.site], update, turn.examples)
+                    taken += 1
+                self.ledger.end_turn(turn)
+        for site in owing:
+            mean.miss(positions[site])
+            reason = f"no answer within {self.config.deadline:.0f} s"
+            self.ledger.end_turn(TurnRow(number, self.config.epoch, site, "late", reason))
+            log.warning("round %d, site %s: late", number, site)
+        return taken
+
+    def _question(self, number: int, sites: list[str], broadcast: Payload) -> Question:
+        epoch = self.config.epoch
+        fields = {"run": self.config.run, "epoch": epoch, "round": number}
+        return Question(
+            "train",
+            dict.fromkeys(sites, Request(fields, broadcast)),
+            self.config.deadline,
+            group=str(number),
+            sent_again=lambda site: self.ledger.sent_again(number, epoch, site, broadcast.size),
+            dropped=lambda site: self.ledger.dropped(number, epoch, site),
+        )
 
     def _examine(self, number: int, reply: Reply) -> tuple[TurnRow, Vector | None]:
         """Check a site's answer; return its line for the ledger, and its update if it is to be folded in."""
@@ -116,6 +152,7 @@ class Rounds:
         loss = figures.get("loss", math.nan)
         turn = TurnRow(
             round=number,
+            epoch=self.config.epoch,
             site=reply.site,
             outcome=outcome,
             reason=reason,
@@ -124,7 +161,6 @@ class Rounds:
             train_seconds=figures.get("seconds"),
             round_trip_seconds=reply.seconds,
             tokens=int(figures["tokens"]) if "tokens" in figures else None,
-            bytes_down=0,
             bytes_up=answer.payload.size if answer.payload else 0,
         )
         return turn, update
@@ -142,10 +178,6 @@ class Rounds:
         reasons = "; ".join(
             f"site {turn.site}: {turn.outcome}, {turn.reason}"
             for turn in self.ledger.turns()
-            if turn.round == number and turn.outcome != "answered"
+            if (turn.round, turn.epoch) == (number, self.config.epoch) and turn.outcome != "answered"
         )
         return f"round {number} has {taken} update(s), the rule asks for {self.config.min_sites}: {reasons}"
-
-
-def _turn(number: int, site: str, outcome: str, reason: str) -> TurnRow:
-    return TurnRow(number, site, outcome, reason, 0, None, None, None, None, 0, 0)

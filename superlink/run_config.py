@@ -31,7 +31,15 @@ class RunConfig:
     min_sites : int
         Updates that a round needs to count.
     join_timeout : float
-        Seconds to wait for the sites before round 1.
+        Seconds to wait for the sites before the first round.
+    fraction : float
+        Share of the sites that is sampled for each round, at least `min_sites`.
+    extensions : int
+        How many further deadlines a round with too few updates gets before the run fails.
+    budget_bytes : int
+        Payload bytes of the whole run, both directions, all attempts; 0 for no limit.
+    ignore_forecast : bool
+        Whether to begin although the forecast is beyond the budget.
     """
 
     run: str
@@ -44,6 +52,10 @@ class RunConfig:
     min_sites: int
     join_timeout: float
     recipe_sha256: str
+    fraction: float = 1.0
+    extensions: int = 0
+    budget_bytes: int = 0
+    ignore_forecast: bool = False
 
     def __post_init__(self) -> None:
         if not self.run:
@@ -54,6 +66,10 @@ class RunConfig:
             raise ValueError(f"rounds {self.rounds} and epoch {self.epoch} must be at least 1")
         if not 1 <= self.min_sites <= len(self.site_names):
             raise ValueError(f"min-sites {self.min_sites} is not between 1 and the {len(self.site_names)} sites")
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction {self.fraction} is not in (0, 1]")
+        if self.extensions < 0 or self.budget_bytes < 0:
+            raise ValueError(f"extensions {self.extensions} and budget-bytes {self.budget_bytes} must not be below 0")
         if self.deadline <= 0 or self.join_timeout <= 0:
             raise ValueError("deadline and join-timeout must be above 0")
 

@@ -1,18 +1,27 @@
-"""A run's folder: where everything about it lies."""
+"""A run's folder: where everything about it lies, and what became of it."""
 
+import dataclasses
 import json
+import os
 import re
+import time
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
-from fedlora.errors import RunError
-from fedlora.wire import AdapterSpec
-from fedlora.wire.spec import Vector
-from superlink.adapters import save_adapter
+from fedlora.config import from_mapping
+from fedlora.errors import FedloraError, RunError, by_name
+from superlink.checkpoints import Checkpoints
+from superlink.ledger import Ledger
+from superlink.run_config import RunConfig
 
-__all__ = ["RunFolder", "check_name"]
+__all__ = ["RunFolder", "RunState", "Verdict", "check_name", "run_folders", "verdict"]
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+
+# Errors that another attempt would meet again: a rule has decided, not an accident.
+BY_RULE = ("BudgetError", "ConfigurationError", "ParticipationError", "SpecMismatchError")
 
 
 def check_name(name: str) -> str:
@@ -46,19 +55,148 @@ class RunFolder:
         return self.directory / "ledger.sqlite"
 
     @property
+    def checkpoints(self) -> Checkpoints:
+        """The checkpoints of aggregated rounds."""
+        return Checkpoints(self.directory / "checkpoints")
+
+    @property
     def adapter(self) -> Path:
-        """Folder of the last aggregated adapter, in PEFT's layout."""
-        return self.directory / "adapter"
+        """Folder of the last aggregated adapter, in PEFT's layout.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none.
+        """
+        return self.checkpoints.newest_folder()
+
+    @property
+    def stop_wanted(self) -> bool:
+        """Whether somebody has asked the run to stop."""
+        return (self.directory / "stop").exists()
 
     def create(self) -> None:
         """Make the folder if it is not there."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def save(self, number: int, vector: Vector, spec: AdapterSpec) -> None:
-        """Write the adapter of round `number`, and what it is, over those of the round before."""
-        save_adapter(vector, spec, self.adapter)
-        about = {"run": self.name, "round": number, "spec_sha256": spec.sha256, "base_model": spec.base_model}
-        file = self.directory / "run.json"
-        unfinished = file.with_suffix(".unfinished")
+    def submit(self, config: RunConfig) -> None:
+        """Make the folder and write down what is to be run; the keeper does the rest.
+
+        Raises
+        ------
+        RunError
+            If a run of this name exists.
+        """
+        self.create()
+        about = {"submitted_at": time.time(), "config": config.to_flower()}
+        unfinished = self.directory / f".run.json.{os.getpid()}"
         unfinished.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        unfinished.replace(file)
+        try:
+            os.link(unfinished, self.directory / "run.json")  # refuses where one stands, unlike a rename
+        except FileExistsError as error:
+            raise RunError(f"run {self.name} exists in {self.runs}; choose another name") from error
+        finally:
+            unfinished.unlink()
+
+    def config(self, epoch: int) -> RunConfig:
+        """Return the run's configuration for the attempt `epoch`.
+
+        Raises
+        ------
+        RunError
+            If the run was never submitted.
+        """
+        about = self._about()
+        config = from_mapping(RunConfig, about["config"], origin=str(self.directory / "run.json"))
+        return dataclasses.replace(config, epoch=epoch)
+
+    @property
+    def submitted_at(self) -> float:
+        """When the run was submitted, in seconds since 1970."""
+        return float(self._about()["submitted_at"])
+
+    def stop(self) -> None:
+        """Ask the run to stop after what it does now."""
+        (self.directory / "stop").touch()
+
+    def resume(self, epoch: int) -> None:
+        """Let a run that was stopped, given up or failed by rule in `epoch` go on with the next attempt."""
+        (self.directory / "resumed").write_text(str(epoch), encoding="utf-8")
+        for mark in ("stop", "given-up"):
+            (self.directory / mark).unlink(missing_ok=True)
+
+    @property
+    def resumed(self) -> int:
+        """The epoch after which somebody let the run go on; 0 if nobody did."""
+        file = self.directory / "resumed"
+        return int(file.read_text(encoding="utf-8")) if file.exists() else 0
+
+    def give_up(self, reason: str) -> None:
+        """Note that the run will not be tried again."""
+        (self.directory / "given-up").write_text(reason, encoding="utf-8")
+
+    @property
+    def given_up(self) -> str:
+        """Why the run will not be tried again; empty if it will."""
+        file = self.directory / "given-up"
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
+    def _about(self) -> dict[str, Any]:
+        try:
+            about = json.loads((self.directory / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"there is no run {self.name} in {self.runs}") from error
+        return about if isinstance(about, dict) else {}
+
+
+def run_folders(runs: Path) -> list[RunFolder]:
+    """Return the submitted runs below `runs`, in the order of submission."""
+    if not runs.is_dir():
+        return []
+    names = [entry.name for entry in runs.iterdir() if NAME.fullmatch(entry.name) and (entry / "run.json").exists()]
+    folders = [RunFolder(runs, name) for name in names]
+    return sorted(folders, key=lambda folder: (folder.submitted_at, folder.name))
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it goes no further by itself."""
+        return self not in (RunState.QUEUED, RunState.RUNNING)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Where a run stands, why, and the error that says so where it has failed."""
+
+    state: RunState
+    reason: str = ""
+    error: type[FedloraError] = RunError
+
+
+def verdict(folder: RunFolder) -> Verdict:
+    """Return where a run stands, from its ledger."""
+    if not folder.ledger.exists():
+        return Verdict(RunState.STOPPED if folder.stop_wanted else RunState.QUEUED)
+    ledger = Ledger(folder.ledger, readonly=True)
+    attempts, submitted = ledger.attempts(), ledger.submissions()
+    ledger.close()
+    last = attempts[-1] if attempts else None
+    if last is not None and last.outcome == "completed":
+        return Verdict(RunState.COMPLETED)
+    if folder.stop_wanted and (last is None or last.outcome != "running"):
+        return Verdict(RunState.STOPPED)
+    if folder.given_up:
+        return Verdict(RunState.FAILED, folder.given_up)
+    name, _, text = last.reason.partition(": ") if last else ("", "", "")
+    if last is not None and last.outcome == "failed" and name in BY_RULE and last.epoch > folder.resumed:
+        return Verdict(RunState.FAILED, text, by_name()[name])
+    return Verdict(RunState.RUNNING if submitted or attempts else RunState.QUEUED)

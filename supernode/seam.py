@@ -1,12 +1,15 @@
 """The seam: the one place where Flower's supernode is bent to our rules.
 
 ``flwr.supernode.start_client_internal`` takes its connection from the factory ``grpc_request_response`` and uses the
-eight functions that this yields. `install` puts our factory in its place, which wraps two of them:
+eight functions that this yields. `install` puts our factory in its place, which wraps most of them:
 
 - ``receive`` asks the `Guard` about every run it does not know, refuses by an answer of its own, polls fast while a run
   is on, and never raises: any exception but RunNotRunningException would end Flower's loop and leave a process that is
   offline for ever.
 - ``get_fab`` and ``get_run`` answer from what ``receive`` has fetched already.
+- ``pull`` and ``confirm`` turn RunNotRunningException into an ordinary error. A run that ends while its message is
+  pulled would leave half of a task behind otherwise, on which the worker waits for ever; after an ordinary error Flower
+  cleans up.
 
 The rest of Flower's supernode stays as it is.
 """
@@ -82,7 +85,7 @@ class Seam:
         """Return the eight functions for Flower's loop."""
         return (
             *(self.node_id, self.receive, self.send, self.get_run, self.get_fab),
-            *(self._pull, self._push, self._confirm),
+            *(self.pull, self._push, self.confirm),
         )
 
     def receive(self) -> Received | None:
@@ -107,6 +110,17 @@ class Seam:
         self.pick_up.note_message()
         announced: tuple[set[str], str] = self._send(message, tree, seconds)
         return announced
+
+    def pull(self, run_id: int, object_id: str) -> bytes:
+        """Fetch an object of a message."""
+        with _run_may_end():
+            content: bytes = self._pull(run_id, object_id)
+            return content
+
+    def confirm(self, run_id: int, object_id: str) -> None:
+        """Say that a message is here."""
+        with _run_may_end():
+            self._confirm(run_id, object_id)
 
     def get_run(self, run_id: int) -> Run:
         """Return an admitted run."""
@@ -136,6 +150,14 @@ class Seam:
         objects = get_all_nested_objects(reply)
         for object_id in wanted:
             self._push(message.metadata.run_id, session, object_id, objects[object_id].deflate())
+
+
+@contextmanager
+def _run_may_end() -> Iterator[None]:
+    try:
+        yield
+    except RunNotRunningException:
+        raise RuntimeError("the run has ended meanwhile") from None
 
 
 def install(settings: NodeSettings, guard: Guard | None) -> None:

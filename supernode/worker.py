@@ -26,6 +26,7 @@ from flwr.supercore.interceptors import (
 )
 from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.retry import make_simple_http_retry_invoker
+from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.superexec.run_superexec import _SUPEREXEC_AUTH_METHODS
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
@@ -92,10 +93,8 @@ class Worker:
         )
         try:
             self._answer(client)
-        except (
-            httpx.HTTPError,
-            RuntimeError,
-        ) as error:  # this task is lost; its message runs out at its deadline
+        except (httpx.HTTPError, RuntimeError, RunNotRunningException) as error:
+            # This task is lost: its run has ended, or its message runs out at its deadline.
             log.warning("a task could not be finished: %s: %s", type(error).__name__, error)
         finally:
             client.close()

@@ -15,7 +15,7 @@ from fedlora.cli.demo_report import Progress, Report
 from fedlora.cli.local_federation import LocalFederation, Ports
 from fedlora.cli.settings_file import write_settings
 from fedlora.domains import domain
-from fedlora.errors import ConfigurationError, EvaluationError, FedloraError, RunError, by_name
+from fedlora.errors import ConfigurationError, ControlError, EvaluationError, FedloraError, RunError, by_name
 from fedlora.language_model import BaseModel, obtain
 from fedlora.processes import Part, Parts, log_end
 from fedlora.recipes import Recipe
@@ -173,7 +173,7 @@ class Demonstration:
         run_id = federation.submit(config)
         ledger_file = RunFolder(federation.runs, RUN).ledger
         with federation.control() as control:
-            while not (attempt := control.attempt(run_id)).finished:
+            while not (attempt := _known(control.attempt(run_id))).finished:
                 federation.parts.check()
                 if ledger_file.exists():
                     ledger = Ledger(ledger_file, readonly=True)
@@ -231,7 +231,13 @@ class Demonstration:
         for entry in directory.iterdir():
             if entry != kept:
                 shutil.rmtree(entry)
-        return report.moved(kept / "adapter")
+        return report.moved(RunFolder(directory, kept.name).adapter)
+
+
+def _known(attempt: Attempt | None) -> Attempt:
+    if attempt is None:
+        raise ControlError("the SuperLink does not know the run that it took a moment ago")
+    return attempt
 
 
 def _failure(attempt: Attempt) -> FedloraError:

@@ -18,6 +18,7 @@ from fedlora.pki.secret_files import refuse_existing, write_private
 __all__ = ["Authority", "create_authority", "issue_server_certificate"]
 
 MOST_COMMON_NAME, MOST_DNS_NAME = 64, 253
+MOST_DAYS = 36_500
 DNS_NAME = re.compile(
     r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*"
 )
@@ -40,7 +41,7 @@ def create_authority(directory: Path, *, federation: str, days: int = 3650) -> A
     Raises
     ------
     CredentialError
-        If either file exists, or the federation's name does not fit.
+        If either file exists, or the days are not 0 to 36500.
     """
     refuse_existing(directory / "ca.crt", directory / "ca.key")
     key = ec.generate_private_key(ec.SECP384R1())
@@ -85,8 +86,6 @@ def issue_server_certificate(
     """
     if not names:
         raise CredentialError("a server certificate needs at least one name")
-    if days < 0:
-        raise CredentialError(f"a certificate cannot be valid for {days} days")
     refuse_existing(directory / "server.crt", directory / "server.key")
     key = ec.generate_private_key(ec.SECP384R1())
     issuer_id = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
@@ -108,6 +107,8 @@ def issue_server_certificate(
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
 ) -> x509.CertificateBuilder:
+    if not 0 <= days <= MOST_DAYS:
+        raise CredentialError(f"a certificate cannot be valid for {days} days; allowed: 0 to {MOST_DAYS}")
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()

@@ -36,7 +36,7 @@ def refuse_existing(*files: Path) -> None:
         Names the first that does.
     """
     for file in files:
-        if file.exists():
+        if os.path.lexists(file):
             raise CredentialError(f"{file} exists already and is not overwritten; move it away first")
 
 

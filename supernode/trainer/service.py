@@ -180,7 +180,8 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         """Train one round."""
         if not 1 <= request.round <= 2**31:
             raise WireError(f"round {request.round} is not a round")
-        if not self.busy.acquire(blocking=False):
+        # A round whose caller has left ends at its next step; its successor waits for that.
+        if not self.busy.acquire(timeout=context.time_remaining()):
             raise TrainerError("the trainer is busy with another round")
         try:
             return self._train(request, lambda: not context.is_active())

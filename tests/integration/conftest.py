@@ -12,6 +12,7 @@ import pytest
 
 from fedlora import flower
 from fedlora.cli.local_federation import LocalFederation, Ports
+from fedlora.cli.settings_file import write_settings
 from fedlora.processes import Parts
 from superlink.control import Attempt
 from superlink.ledger import Ledger
@@ -98,6 +99,21 @@ def new_federation(tmp_path: Path) -> Iterator[Federation]:
     """A federation of two sites that the test starts itself."""
     with federation(tmp_path / "federation") as made:
         yield made
+
+
+@pytest.fixture
+def kept(new_federation: Federation) -> Federation:
+    """A federation with a keeper, whose dead parts are started again as containers would be."""
+    new_federation.start(site_1={"delta": 1.0, "examples": 10, "seconds": 1.5}, site_2={"delta": -0.25, "examples": 30})
+    settings = {
+        "superlink": f"127.0.0.1:{new_federation.ports.http}",
+        "ca-certificate": new_federation.ca_certificate,
+        "runs": new_federation.runs,
+        "silent-seconds": 8.0,
+    }
+    file = write_settings(settings, new_federation.coordinator / "keeper.toml")
+    new_federation.parts.start("keeper", [sys.executable, "-m", "superlink.keeper", str(file)], {})
+    return new_federation
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def test_the_adapter_loads_with_peft_and_is_not_the_first_one(report, tiny_model
 def test_only_the_runs_folder_is_kept(report):
     folder, document, _ = report
     assert [entry.name for entry in (folder / "work").iterdir()] == ["run"]
-    assert document["adapter"] == str(folder / "work" / "run" / "adapter")
+    assert document["adapter"] == str(folder / "work" / "run" / "checkpoints" / "round-0002")
     assert not list(folder.rglob("*.key"))
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fedlora.domains import domain
+from fedlora.shards import read_records, write_records
+
 FEDLORA = str(Path(sys.executable).with_name("fedlora"))
 pytestmark = pytest.mark.model
 
@@ -23,13 +26,12 @@ def demo(folder: Path, *options: str) -> dict:
 @pytest.mark.real_data
 def test_two_sites_learn_the_sentiment_of_tweets(real_data, tmp_path):
     """On a seeded subset of the validation file; the README's command scores all of it."""
-    validation = (real_data / "finance/open/eval/tfns_sent_valid.csv").read_text().splitlines(keepends=True)
-    # No line of this file has a line break in a field, so lines are records.
-    subset = random.Random(0).sample(validation[1:], 300)
-    (tmp_path / "subset.csv").write_text(validation[0] + "".join(subset))
+    validation = read_records(real_data / "finance/open/eval/tfns_sent_valid.csv", domain("finance"))
+    assert len(validation) == 2388
+    write_records(random.Random(0).sample(validation, 300), tmp_path / "subset.jsonl")
     report = demo(
         tmp_path,
-        *("--domain", "finance", "--steps", "10", "--rounds", "3", "--eval", "subset.csv"),
+        *("--domain", "finance", "--steps", "14", "--rounds", "3", "--eval", "subset.jsonl"),
         *("--train", str(real_data / "finance/open/train/tfns_sent_train.csv")),
     )
     base, adapted = report["evaluation"]["base"], report["evaluation"]["adapted"]
@@ -47,11 +49,11 @@ def test_two_sites_learn_the_sentiment_of_tweets(real_data, tmp_path):
 def test_the_medical_file_runs_with_one_option_changed(real_data, tmp_path):
     source = real_data / "medical/open/train/medical_meadow_wikidoc_patient_information.jsonl"
     lines = source.read_text().splitlines(keepends=True)
-    (tmp_path / "subset.jsonl").write_text("".join(random.Random(0).sample(lines, 300)))
+    (tmp_path / "subset.jsonl").write_text("".join(random.Random(0).sample(lines, 150)))
     report = demo(tmp_path, "--domain", "medical", "--steps", "2", "--rounds", "2", "--train", "subset.jsonl")
     base, adapted = report["evaluation"]["base"], report["evaluation"]["adapted"]
     print(f"n = {base['n']} tokens of {base['records']} records: {base['accuracy']:.3f} -> {adapted['accuracy']:.3f}")
-    assert (base["measure"], base["records"]) == ("token accuracy", 30)
+    assert (base["measure"], base["records"]) == ("token accuracy", 15)
     assert adapted["accuracy"] > base["accuracy"]
     losses = [site["loss"] for row in report["rounds"] for site in row["sites"]]
     assert max(losses[2:]) < min(losses[:2])

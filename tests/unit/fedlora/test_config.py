@@ -9,6 +9,7 @@ import pytest
 
 from fedlora.config import from_mapping, read_toml
 from fedlora.errors import ConfigurationError
+from fedlora.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,13 @@ class Pair:
     def __post_init__(self) -> None:
         if self.first > self.second:
             raise ValueError(f"first {self.first} is above second {self.second}")
+
+
+@dataclass(frozen=True)
+class Run:
+    rounds: int
+    recipe: Recipe
+    recipes: tuple[Recipe, ...] = ()
 
 
 def problems(schema: type, values: dict) -> list[str]:
@@ -122,11 +130,17 @@ def test_a_whole_number_where_a_number_is_asked_becomes_one():
         ({"shard": 1}, "shard: 1 is not a path"),
         ({"shard": ""}, "shard: '' is not a path"),
         ({"cache": 1}, "cache: 1 is not a path"),
+        ({"shard": "~nosuchuser/x"}, "shard: '~nosuchuser/x' is not a path of a user of this machine"),
+        ({"folders": ["/a", "~nosuchuser"]}, "folders[1]: '~nosuchuser' is not a path of a user of this machine"),
         ({"seed": "x"}, "seed: 'x' is not a whole number"),
         ({"limits": 8}, "limits: 8 is not a table"),
         ({"limits": {}}, "limits.fewest-examples: missing"),
         ({"limits": {"fewest-examples": "8"}}, "limits.fewest-examples: '8' is not a whole number"),
         ({"limits": {"fewest-examples": 0}}, "limits: fewest-examples is 0; it must be at least 1"),
+        (
+            {"limits": {"fewest-examples": 0, "largest-norm": "big"}},  # not checked as a whole: it is none
+            "limits.largest-norm: 'big' is not a number",
+        ),
         ({"hashes": "abc"}, "hashes: 'abc' is not a list"),
         ({"hashes": ["a", 2]}, "hashes[1]: 2 is not a string"),
         ({"folders": [""]}, "folders[0]: '' is not a path"),
@@ -171,6 +185,51 @@ def test_every_problem_at_once():
         "hashes[0]: 1 is not a string",
         "hashes[2]: None is not a string",
     ]
+
+
+def test_a_table_is_checked_although_something_elsewhere_is_wrong():
+    values = GOOD | {
+        "nmae": "b",
+        "shard": "~nosuchuser/x",
+        "threads": "2",
+        "limits": {"fewest-examples": 0},
+        "recipes": [{"fewest-examples": "1"}, {"fewest-examples": -1}, {"fewest-examples": 1}],
+    }
+    assert problems(Site, values) == [
+        "nmae: unknown key; did you mean 'name'?",
+        "shard: '~nosuchuser/x' is not a path of a user of this machine",
+        "threads: '2' is not a whole number",
+        "limits: fewest-examples is 0; it must be at least 1",
+        "recipes[0].fewest-examples: '1' is not a whole number",
+        "recipes[1]: fewest-examples is -1; it must be at least 1",
+    ]
+
+
+def test_an_unknown_domain_is_one_problem_of_the_file(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(
+        'rounds = "3"\n[recipe]\ndomain = "law"\n'
+        '[[recipes]]\ndomain = "code"\n[[recipes]]\ndomain = "Finance"\n[[recipes]]\ndomain = "code"\nrank = 0\n'
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        read_toml(Run, file)
+    assert str(caught.value) == (
+        f"{file} has 4 problem(s):\n"
+        "  - rounds: '3' is not a whole number\n"
+        "  - recipe: domain 'law' is not one of general-nlp, finance, medical, code\n"
+        "  - recipes[1]: domain 'Finance' is not one of general-nlp, finance, medical, code\n"
+        "  - recipes[2]: rank is 0; it must be at least 1"
+    )
+
+
+def test_an_unknown_domain_in_the_outermost_table(tmp_path):
+    file = tmp_path / "recipe.toml"
+    file.write_text('domain = "law"\n')
+    with pytest.raises(ConfigurationError) as caught:
+        read_toml(Recipe, file)
+    assert str(caught.value) == (
+        f"{file} has 1 problem(s):\n  - Recipe: domain 'law' is not one of general-nlp, finance, medical, code"
+    )
 
 
 def test_nothing_at_all():

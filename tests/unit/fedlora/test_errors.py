@@ -26,6 +26,10 @@ CODES = {
     "RunError": 60,
     "ParticipationError": 61,
     "SpecMismatchError": 62,
+    "CheckpointError": 63,
+    "ReplacedError": 64,
+    "BudgetError": 65,
+    "StoppedError": 66,
     "EvaluationError": 70,
 }
 
@@ -97,7 +101,7 @@ def test_code_is_in_its_band(error):
         ("processes", {"ProcessDiedError", "NotReadyError", "PortInUseError", "ControlError"}),
         ("site", {"TrainerError", "PolicyError"}),
         ("wire", {"WireError"}),
-        ("run", {"RunError", "ParticipationError", "SpecMismatchError"}),
+        ("run", {name for name, code in CODES.items() if 60 <= code < 70}),
         ("evaluation", {"EvaluationError"}),
     ],
 )

@@ -30,6 +30,20 @@ from fedlora.pki import (
 from fedlora.pki.node_keys import load_node_key
 
 NAMES = ("superlink.example", "localhost", "127.0.0.1", "::1")
+# An ECDSA P-384 key by `ssh-keygen -t ecdsa -b 384 -N fedlora`, used nowhere: writing one takes a package of its own.
+KEY_WITH_PASSPHRASE = b"""\
+-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABBmn/wkL5
+4bxPg3vxBexDMmAAAAEAAAAAEAAACIAAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlz
+dHAzODQAAABhBMVAql2lQkZjnOukiTSokKgOQhngdQ56XvgUVkE0hGsijun+sIGgewnhZ5
+hvTs7seZuJD8HID1ugvwvb0s7lcqiIr38h3UcvzpzzyR385uNxfN/BiexuUUktsvc+RMCd
+OQAAANBTHwZ7IxNdfmqDXyXLQqUruRjK12PMnkuXI8eiVWAzsN8D0U3qaXA6T4ZQnZVs5+
+K33wejq9DmSYMLElXV6EtTFay9SjbSfIHQ0mjgmnhn4z0Fzx9BdXzQxVZNhnxol+mynFC7
+jv21xaWZ97plops4VPQ6nFKFks2ggrKR8usFbttMrYqjGEwvJfwCrrvV/Dvrp9kLZAr+0i
+sW377OzdcQEc7vedlhEcu705ul4SIbZWn+PJzsQKpNPZvgaU74LX4NRua6XwIL86SjlAOB
+t62o
+-----END OPENSSH PRIVATE KEY-----
+"""
 OPENSSH = (serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
 
 
@@ -170,6 +184,44 @@ def test_a_server_certificate_needs_a_name(authority, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("names", [lambda name: [name], lambda name: ["localhost", name]], ids=["first", "second"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("z\u00fcrich.example", id="not-ascii"),
+        pytest.param("a" * 64, id="label-of-64"),
+        pytest.param("a." * 126 + "aa", id="name-of-254"),
+        pytest.param("a b", id="space"),
+        pytest.param(" localhost", id="space-in-front"),
+        pytest.param("localhost\n", id="newline"),
+        pytest.param("a/b", id="slash"),
+        pytest.param("127.0.0.0/8", id="network"),
+        pytest.param("localhost:9092", id="port"),
+        pytest.param("a..b", id="empty-label"),
+        pytest.param("-a", id="hyphen-in-front"),
+    ],
+)
+def test_what_is_no_name_for_a_server(authority, tmp_path, names, name):
+    with pytest.raises(CredentialError) as caught:
+        issue_server_certificate(authority, tmp_path, names=names(name))
+    assert str(caught.value) == f"{name!r} is neither an IP address nor a DNS name"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("days", [-1, -365, 10**7])
+def test_a_certificate_has_days_that_a_calendar_has(authority, tmp_path, days):
+    makers = (
+        lambda: issue_server_certificate(authority, tmp_path, names=["a"], days=days),
+        lambda: create_authority(tmp_path, federation="a", days=days),
+    )
+    for make in makers:
+        with pytest.raises(CredentialError) as caught:
+            make()
+        assert str(caught.value) == f"a certificate cannot be valid for {days} days; allowed: 0 to 36500"
+    assert list(tmp_path.iterdir()) == []
+
+
 # --- what TLS makes of them
 
 
@@ -251,6 +303,21 @@ def test_tls_the_common_name_is_no_name(authority, tmp_path):
     # Only an address among the alternatives, and it is not taken for a DNS name.
     pair = issue_server_certificate(authority, tmp_path, names=["127.0.0.1"])
     assert handshake(pair, authority.certificate_file, "localhost") == OTHER_NAME
+
+
+@pytest.mark.parametrize(
+    ("name", "stands_in"),
+    [
+        pytest.param("a" * 56 + ".example", subject("a" * 56 + ".example"), id="64"),
+        pytest.param("a" * 57 + ".example", "O=fedlora", id="65"),
+        pytest.param("a." * 126 + "a", "O=fedlora", id="253"),
+    ],
+)
+def test_tls_long_names(authority, tmp_path, name, stands_in):
+    # A common name ends at 64 characters, a DNS name at 253.
+    pair = issue_server_certificate(authority, tmp_path, names=[name])
+    assert certificate(pair[0]).subject.rfc4514_string() == stands_in
+    assert handshake(pair, authority.certificate_file, name) == (b"hello", 0, None)
 
 
 def test_tls_expired_server(authority, tmp_path):
@@ -338,6 +405,16 @@ def test_a_certificates_key_is_no_node_key(authority):
     assert str(caught.value).startswith(f"cannot read the node key {authority.key_file}: ")
 
 
+def test_a_key_with_a_passphrase_is_no_node_key(tmp_path):
+    file = tmp_path / "node"
+    file.write_bytes(KEY_WITH_PASSPHRASE)
+    with pytest.raises(CredentialError) as caught:
+        load_node_key(file)
+    assert str(caught.value) == (
+        f"cannot read the node key {file}: Key is password-protected, but password was not provided."
+    )
+
+
 def test_a_private_key_is_not_registered_in_place_of_the_public_one(tmp_path):
     file = tmp_path / "node"
     create_node_key(file)
@@ -420,6 +497,7 @@ def test_nothing_is_overwritten(authority, tmp_path, existing, create):
         create(tmp_path, authority)
     assert str(caught.value) == f"{file} exists already and is not overwritten; move it away first"
     assert file.read_bytes() == b"precious"
+    assert list(tmp_path.iterdir()) == [file]  # and half of a new pair does not stay behind
 
 
 def test_a_link_is_not_followed(tmp_path):

@@ -151,6 +151,15 @@ def test_the_signal_is_in_the_error(parts, tmp_path, name):
     assert str(caught.value) == f"a ended by signal {name}. The end of {tmp_path}/a.log:\n  | up"
 
 
+def test_a_signal_without_a_name_is_in_the_error_by_its_number(parts, tmp_path):
+    part = start(parts, "a", IDLE)
+    os.kill(part.process.pid, 40)  # a real-time signal
+    part.process.wait(SECONDS)
+    with pytest.raises(ProcessDiedError) as caught:
+        parts.check()
+    assert str(caught.value) == f"a ended by signal 40. The end of {tmp_path}/a.log:\n  | up"
+
+
 def test_the_first_dead_part_is_named(parts):
     start(parts, "alive", IDLE)
     dead = [parts.start(name, shell(f"read _; exit {code}"), {}) for name, code in (("dead", 3), ("dead-too", 4))]
@@ -341,8 +350,7 @@ def test_ports_in_use_are_named():
         with pytest.raises(PortInUseError) as caught:
             check_ports_free({"fleet": first, "control": free, "runtime": second})
     assert str(caught.value) == (
-        f"port {first} (fleet) on 127.0.0.1 is in use: Address already in use; "
-        f"port {second} (runtime) on 127.0.0.1 is in use: Address already in use. "
+        f"port {first} (fleet) on 127.0.0.1 is in use; port {second} (runtime) on 127.0.0.1 is in use. "
         "Stop what listens there, or choose another port"
     )
 
@@ -352,7 +360,31 @@ def test_the_host_counts():
         port = server.getsockname()[1]
         with pytest.raises(PortInUseError) as caught:
             check_ports_free({"fleet": port}, "127.0.0.2")
-    assert str(caught.value).startswith(f"port {port} (fleet) on 127.0.0.2 is in use: ")
+    assert str(caught.value) == (
+        f"port {port} (fleet) on 127.0.0.2 is in use. Stop what listens there, or choose another port"
+    )
+
+
+def test_numbers_that_are_no_ports_are_named():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(PortInUseError) as caught:
+            check_ports_free({"fleet": 70000, "control": 0, "exec": port, "runtime": 65536, "trainer": -1})
+    assert str(caught.value) == (
+        "port 70000 (fleet) is not between 1 and 65535; port 0 (control) is not between 1 and 65535; "
+        f"port {port} (exec) on 127.0.0.1 is in use; port 65536 (runtime) is not between 1 and 65535; "
+        "port -1 (trainer) is not between 1 and 65535. Stop what listens there, or choose another port"
+    )
+
+
+def test_an_address_that_this_machine_does_not_have():
+    (port,) = free_ports(1)
+    with pytest.raises(PortInUseError) as caught:
+        check_ports_free({"fleet": port}, "192.0.2.1")  # reserved for documentation
+    assert str(caught.value) == (
+        f"port {port} (fleet) on 192.0.2.1 cannot be used: Cannot assign requested address. "
+        "Stop what listens there, or choose another port"
+    )
 
 
 def test_a_port_whose_last_connection_lingers_is_free():

@@ -121,6 +121,27 @@ def test_truncated_parquet(tmp_path):
     assert refusal(file, file.read_bytes()[:-20]).startswith(": is not Parquet: ")
 
 
+@pytest.mark.parametrize("byte", [b"\x00", b"\xff"], ids=["zeros", "ones"])
+def test_parquet_with_a_damaged_footer(tmp_path, byte):
+    file = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"instruction": ["a"], "output": ["b"]}), file)
+    content = file.read_bytes()
+    length = int.from_bytes(content[-8:-4], "little")  # of the footer, which ends where its length stands
+    damaged = content[: -8 - length] + byte * length + content[-8:]
+    assert refusal(file, damaged).startswith(": is not Parquet: ")
+
+
+def test_parquet_with_text_that_is_not_utf_8(tmp_path):
+    file = tmp_path / "a.parquet"
+    text = pyarrow.array([b"b", b"\xff"]).cast(pyarrow.string(), safe=False)
+    pyarrow.parquet.write_table(pyarrow.table({"instruction": ["a", "a"], "output": text}), file)
+    with pytest.raises(ShardError) as caught:
+        read_records(file, MEDICAL)
+    assert str(caught.value) == (
+        f"{file}: is not Parquet: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+    )
+
+
 def test_a_traversable_that_is_no_path(tmp_path):
     with zipfile.ZipFile(tmp_path / "samples.zip", "w") as archive:
         archive.writestr("inner/a.jsonl", TWO_JSONL)
@@ -206,6 +227,36 @@ def test_a_traversable_that_is_no_path(tmp_path):
             id="jsonl-latin-1",
         ),
         pytest.param(
+            "a.jsonl",
+            BOM + GOOD + b"\xe9\n",
+            ", line 2: byte 0xe9 is not UTF-8; convert the file to UTF-8",
+            id="jsonl-bom-latin-1",
+        ),
+        pytest.param(
+            "a.csv",
+            BOM + b"instruction,output\na,b\nc,\xfc\n",
+            ", line 3: byte 0xfc is not UTF-8; convert the file to UTF-8",
+            id="csv-bom-latin-1",
+        ),
+        pytest.param(
+            "a.jsonl",
+            GOOD + row(instruction="a", output="b\ud800"),
+            ", line 2: field 'output' holds half of a surrogate pair, which is no character",
+            id="jsonl-surrogate-in-output",
+        ),
+        pytest.param(
+            "a.jsonl",
+            row(instruction="a", input="\udfff", output="b"),
+            ", line 1: field 'input' holds half of a surrogate pair, which is no character",
+            id="jsonl-surrogate-in-input",
+        ),
+        pytest.param(
+            "a.json",
+            b"[" + GOOD + b"," + row(instruction="\ud800", output="b") + b"]",
+            ", record 2: field 'instruction' holds half of a surrogate pair, which is no character",
+            id="json-surrogate-in-instruction",
+        ),
+        pytest.param(
             "a.csv",
             GOOD.decode().encode("utf-16"),
             ", line 1: byte 0xff is not UTF-8; convert the file to UTF-8",
@@ -214,7 +265,7 @@ def test_a_traversable_that_is_no_path(tmp_path):
         pytest.param(
             "a.json",
             b'[\n{"instruction": "a",\n"output" "b"}]',
-            ", line 3: is not JSON: Expecting ':' delimiter",
+            ", line 3: is not JSON: Expecting ':' delimiter at column 10",
             id="json-broken",
         ),
         pytest.param("a.json", GOOD, ": holds a dict, not a list of records", id="json-no-list"),
@@ -250,6 +301,12 @@ def test_a_traversable_that_is_no_path(tmp_path):
             ", line 4: field 'output' is empty",
             id="csv-empty-output-behind-a-record-of-two-lines",
         ),
+        pytest.param(
+            "a.csv",
+            b"instruction,output,output\na,b,c\n",
+            ", line 1: a field is named twice: instruction, output, output",
+            id="csv-field-named-twice",
+        ),
         pytest.param("a.csv", b"", ": holds 0 records; a shard needs at least one", id="csv-empty-file"),
         pytest.param(
             "a.csv", b"instruction,output\n", ": holds 0 records; a shard needs at least one", id="csv-0-records"
@@ -269,6 +326,7 @@ def test_a_traversable_that_is_no_path(tmp_path):
         ),
         pytest.param("a.txt", GOOD, f": .txt is not one of {ENDINGS}", id="unknown-ending"),
         pytest.param("a.txt.gz", gzip.compress(GOOD), f": .txt is not one of {ENDINGS}", id="unknown-ending-gz"),
+        pytest.param("a.parquet.gz", gzip.compress(b"PAR1"), f": .gz is not one of {ENDINGS}", id="parquet-gz"),
         pytest.param("a.JSONL", GOOD, f": .JSONL is not one of {ENDINGS}", id="ending-in-capitals"),
         pytest.param("records", GOOD, f": a name without an ending is not one of {ENDINGS}", id="no-ending"),
     ],
@@ -292,15 +350,51 @@ def test_damaged_gz(tmp_path, content, message):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "line", "reason"),
     [
-        pytest.param(b'instruction,output\na,"b"c\n', "',' expected after '\"'", id="behind-a-quote"),
-        pytest.param(b'instruction,output\na,"b\n', "unexpected end of data", id="open-quote"),
-        pytest.param(b'"instruction,output\n', "unexpected end of data", id="header"),
+        pytest.param(b'instruction,output\na,"b"c\n', 2, "',' expected after '\"'", id="behind-a-quote"),
+        pytest.param(b'instruction,output\na,b\nc,"d"e\nf,g\n', 3, "',' expected after '\"'", id="between-records"),
+        pytest.param(
+            b'instruction,output\n"a\na",b\nc,"d"e\n', 4, "',' expected after '\"'", id="behind-a-record-of-two-lines"
+        ),
+        pytest.param(b'"instruction"s,output\na,b\n', 1, "',' expected after '\"'", id="header"),
+        pytest.param(b'instruction,output\na,"b\n', 2, "unexpected end of data", id="open-quote"),
+        pytest.param(b'instruction,output\na,"b\nc,d\n', 3, "unexpected end of data", id="open-quote-of-two-lines"),
+        pytest.param(b'"instruction,output\n', 1, "unexpected end of data", id="open-quote-in-the-header"),
     ],
 )
-def test_broken_csv(tmp_path, content, reason):
-    assert re.fullmatch(rf", line \d+: is not CSV: {re.escape(reason)}", refusal(tmp_path / "a.csv", content))
+def test_broken_csv(tmp_path, content, line, reason):
+    assert refusal(tmp_path / "a.csv", content) == f", line {line}: is not CSV: {reason}"
+
+
+def test_csv_with_a_long_field(tmp_path):
+    answer = "long " * (200 * 1024 // 5)  # more than the 128 KiB that Python's reader stops at
+    file = tmp_path / "a.csv"
+    file.write_text(f"instruction,output\na,{answer}\nb,c\n", encoding="utf-8")
+    assert read_records(file, MEDICAL) == [Record("a", "", answer), Record("b", "", "c")]
+
+
+@pytest.mark.parametrize(("name", "before", "line"), [("a.json", b"", 1), ("a.jsonl", GOOD, 2)], ids=["json", "jsonl"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[" * 200_000, id="nested-too-deeply"),
+        pytest.param("1" * 5_000, id="number-too-long"),
+        pytest.param('[{"instruction": "a", "output": "b", "id": ' + "1" * 5_000 + "}]", id="field-too-long"),
+    ],
+)
+def test_json_that_python_does_not_read(tmp_path, name, before, line, text):
+    # Not for its syntax, but for limits of Python's own, in its own words.
+    with pytest.raises((RecursionError, ValueError)) as own:
+        json.loads(text)
+    assert not isinstance(own.value, json.JSONDecodeError)
+    assert refusal(tmp_path / name, before + text.encode()) == f", line {line}: is not JSON: {own.value}"
+
+
+def test_both_halves_of_a_surrogate_pair_are_a_character(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b'{"instruction": "\\ud83d\\ude00", "output": "b"}\n')
+    assert read_records(file, MEDICAL) == [Record("\U0001f600", "", "b")]
 
 
 def test_the_endings_in_the_messages_are_those_of_the_module():
@@ -369,6 +463,10 @@ def test_a_domain_with_labels_reads_instructions_too(tmp_path):
         ({"text": "", "label": 0}, ", line 2: field 'text' is empty"),
         ({"text": 5, "label": 0}, ", line 2: field 'text' is a int, not text"),
         (
+            {"text": "\ud83d", "label": 0},
+            ", line 2: field 'text' holds half of a surrogate pair, which is no character",
+        ),
+        (
             {"text": "a"},
             f", line 2: field 'instruction' is missing; {SCHEMA}, or text and label; found: text",
         ),
@@ -402,6 +500,15 @@ def test_a_new_file_is_its_owners_alone(tmp_path):
     finally:
         os.umask(before)
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_others_could_read_becomes_its_owners_alone(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.touch()
+    file.chmod(0o644)
+    write_records(TWO, file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert read_records(file, MEDICAL) == TWO
 
 
 def test_a_file_is_replaced_not_added_to(tmp_path):

@@ -95,6 +95,33 @@ def test_no_question_stands_on_both_sides(seed):
     assert (len(train), len(held)) == (48, 12)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_frequent_question_is_not_held_out_where_a_rare_one_fits(seed):
+    often = [Record("often", "", f"answer {number}") for number in range(9)]
+    once = Record("once", "", "answer")
+    assert hold_out([*often[:4], once, *often[4:]], fraction=0.5, most=5, seed=seed) == (often, [once])
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("fraction", "most"), [(0.1, 100), (0.9, 2)])
+def test_the_rarest_question_is_held_out_where_none_is_rare_enough(fraction, most, seed):
+    records = [Record(question, "", f"answer {number}") for number in range(5) for question in "abc"]
+    records = [record for record in records if record.instruction != "b" or record.output < "answer 3"]
+    train, held = hold_out(records, fraction=fraction, most=most, seed=seed)
+    assert held == [record for record in records if record.instruction == "b"]
+    assert train == [record for record in records if record.instruction != "b"]
+    assert (len(train), len(held)) == (10, 3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("fraction", "most"), [(0.25, 100), (0.9, 5)])
+def test_rather_fewer_than_more_so_that_questions_stay_whole(fraction, most, seed):
+    records = [Record(f"question {number % 10}", "", f"answer {number}") for number in range(20)]
+    train, held = hold_out(records, fraction=fraction, most=most, seed=seed)
+    assert (len(train), len(held)) == (16, 4)
+    assert len({record.instruction for record in held}) == 2
+
+
 def test_the_same_instruction_about_something_else_is_another_question():
     records = [Record("Sentiment?", f"tweet {number}", "positive") for number in range(10)]
     train, held = hold_out(records, fraction=0.3, most=10, seed=1)

@@ -2,7 +2,7 @@ import sqlite3
 
 import pytest
 
-from fedlora.errors import RunError
+from fedlora.errors import ReplacedError, RunError
 from superlink.ledger import MIGRATIONS, Ledger, TurnRow
 
 
@@ -12,15 +12,20 @@ def test_what_is_noted_can_be_read_while_it_is_written(tmp_path):
     ledger.start_round(1, 1, {"a": 100, "b": 100})
     reader = Ledger(tmp_path / "ledger.sqlite", readonly=True)
     assert [turn.outcome for turn in reader.turns()] == ["asked", "asked"]
-    answered = TurnRow(1, "a", "answered", "", 16, 0.5, 1.5, 2.5, 320, 0, 90)
-    ledger.end_turn(answered)
-    ledger.end_round(1, "aggregated")
+    done = {"examples": 16, "loss": 0.5, "train_seconds": 1.5, "round_trip_seconds": 2.5, "tokens": 320}
+    ledger.sent_again(1, 1, "a", 100)
+    ledger.dropped(1, 1, "a")
+    ledger.end_turn(TurnRow(1, 1, "a", "answered", bytes_up=90, **done))
+    ledger.end_round(1, 1, "aggregated")
     ledger.end_attempt(1, "completed")
     first, second = reader.turns()
-    assert first == TurnRow(1, "a", "answered", "", 16, 0.5, 1.5, 2.5, 320, 100, 90)
+    assert first == TurnRow(1, 1, "a", "answered", tries=2, dropped=1, bytes_down=200, bytes_up=90, **done)
+    assert reader.payload_bytes() == 390
     assert second.outcome == "asked"
     assert reader.rounds()[0].state == "aggregated"
     assert reader.rounds()[0].ended_at >= reader.rounds()[0].started_at
+    (attempt,) = reader.attempts()
+    assert (attempt.epoch, attempt.flower_run, attempt.outcome) == (1, 2**63 + 5, "completed")
 
 
 def test_a_ledger_of_a_newer_kit_is_refused(tmp_path):
@@ -46,3 +51,53 @@ def test_a_round_is_begun_whole_or_not_at_all(tmp_path):
     with pytest.raises(sqlite3.IntegrityError):
         ledger.start_round(1, 1, {"b": 1})
     assert [turn.site for turn in ledger.turns()] == ["a"]
+
+
+def test_a_newer_attempt_ends_the_older_one_and_fences_it(tmp_path):
+    old, new = Ledger(tmp_path / "ledger.sqlite"), Ledger(tmp_path / "ledger.sqlite")
+    old.start_attempt(1, 11)
+    old.start_round(1, 1, {"a": 1})
+    new.start_attempt(2, 22)
+    for late in (lambda: old.start_round(2, 1, {"a": 1}), lambda: old.start_attempt(1, 11)):
+        with pytest.raises(ReplacedError, match=r"epoch 1 (is over|comes too late): epoch 2 has begun"):
+            late()
+    with pytest.raises(ReplacedError), old.fence(1):
+        raise AssertionError("an attempt that is over came in")
+    old.end_attempt(1, "completed")  # what the replaced one says of itself does not count
+    assert [(row.epoch, row.outcome, row.reason) for row in new.attempts()] == [
+        (1, "lost", "replaced by epoch 2"),
+        (2, "running", ""),
+    ]
+    new.start_round(1, 2, {"a": 1})  # the round that the first left unfinished
+
+
+def test_a_round_is_aggregated_once(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    for epoch in (1, 2):
+        ledger.start_attempt(epoch, epoch)
+        ledger.start_round(1, epoch, {"a": 1})
+    ledger.end_round(1, 1, "aggregated")
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.end_round(1, 2, "aggregated")
+
+
+def test_what_fails_inside_the_fence_leaves_nothing(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.start_attempt(1, 1)
+    ledger.start_round(1, 1, {"a": 1})
+    with pytest.raises(RuntimeError), ledger.fence(1):
+        ledger.end_round(1, 1, "aggregated")
+        raise RuntimeError("the rename failed")
+    assert ledger.rounds()[0].state == "training"
+
+
+def test_a_ledger_that_another_process_holds_is_waited_for_and_then_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("superlink.ledger.BUSY_SECONDS", 0.2)
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RunError, match="cannot be written: database is locked"):
+            ledger.start_attempt(1, 1)
+        other.execute("ROLLBACK")
+    other.close()
+    ledger.start_attempt(1, 1)

@@ -18,6 +18,10 @@ VALUES = {
     "min-sites": 1,
     "join-timeout": 5.0,
     "recipe-sha256": "f" * 64,
+    "fraction": 1.0,
+    "extensions": 0,
+    "budget-bytes": 0,
+    "ignore-forecast": False,
 }
 
 
@@ -40,6 +44,8 @@ def test_flowers_mapping_becomes_ours_and_back():
         ({"min-sites": 3}, "min-sites 3 is not between 1 and the 2 sites"),
         ({"rounds": 0}, "rounds 0 and epoch 1 must be at least 1"),
         ({"deadline": 0.0}, "deadline and join-timeout must be above 0"),
+        ({"fraction": 1.5}, "fraction 1.5 is not in (0, 1]"),
+        ({"extensions": -1}, "extensions -1 and budget-bytes 0 must not be below 0"),
         ({"run": ""}, "run has no name"),
         ({"rounds": "two"}, "rounds: 'two' is not a whole number"),
     ],

@@ -101,3 +101,15 @@ def test_the_last_call_tells_whether_a_node_is_healthy(tmp_path):
     for age, healthy in ((59, True), (61, False)):
         os.utime(last.file, (time.time() - age,) * 2)
         assert last.healthy is healthy
+
+
+def test_a_run_that_ends_while_its_message_is_pulled_is_an_ordinary_error():
+    """Flower's exception is a BaseException, which its own clean-up after a failed pull lets pass."""
+
+    def ended(*_):
+        raise RunNotRunningException
+
+    seam = Seam((1, None, None, None, None, ended, None, ended), guard=None)
+    for call in (seam.pull, seam.confirm):
+        with pytest.raises(RuntimeError, match="the run has ended meanwhile"):
+            call(1, "object")

@@ -1,0 +1,150 @@
+"""Checkpoints of a run: what a new attempt goes on from.
+
+A checkpoint is the folder ``checkpoints/round-0007``: the round's global adapter in PEFT's layout, its spec, and
+``checkpoint.json``, which names every other file with its hash. It is written under another name, made durable, and
+put in its place in one step, inside a transaction of the ledger that a replaced attempt cannot enter (fencing). So
+either the round is in the ledger as aggregated and its checkpoint is there, or neither.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from fedlora.errors import CheckpointError, WireError
+from fedlora.wire import AdapterSpec
+from fedlora.wire.spec import Vector
+from superlink.adapters import join_adapter, write_adapter
+
+__all__ = ["Checkpoint", "Checkpoints"]
+
+LAYOUT = 1  # version of the folder's layout
+NAME = re.compile(r"round-(\d{4,})")
+log = logging.getLogger("fedlora.superlink")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read back and found whole."""
+
+    round: int
+    adapter: Vector
+    spec: AdapterSpec
+
+
+class Checkpoints:
+    """The checkpoints in a run's folder.
+
+    Parameters
+    ----------
+    directory : Path
+        The folder ``checkpoints``.
+    keep : int
+        How many of the newest stay.
+    """
+
+    def __init__(self, directory: Path, keep: int = 3) -> None:
+        self.directory = directory
+        self.keep = keep
+
+    def prepare(self, number: int, epoch: int, adapter: Vector, spec: AdapterSpec) -> Path:
+        """Write the checkpoint of round `number` under another name, durable on the disk, and return that folder.
+
+        Raises
+        ------
+        CheckpointError
+            If the disk does not take it.
+        """
+        unfinished = self.directory / f".round-{number:04d}.epoch-{epoch}"
+        try:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(mode=0o700, parents=True)
+            write_adapter(adapter, spec, unfinished)
+            (unfinished / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+            files = {file.name: _sha256(file) for file in sorted(unfinished.iterdir())}
+            about = {"layout": LAYOUT, "round": number, "epoch": epoch, "files": files}
+            (unfinished / "checkpoint.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+            for file in (*unfinished.iterdir(), unfinished):
+                _make_durable(file)
+        except OSError as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise CheckpointError(f"the checkpoint of round {number} cannot be written: {error}") from error
+        return unfinished
+
+    def place(self, unfinished: Path, number: int) -> Path:
+        """Put a prepared checkpoint in its place, remove the oldest beyond `keep`, and return its folder."""
+        final = self.directory / f"round-{number:04d}"
+        try:
+            shutil.rmtree(final, ignore_errors=True)  # one that an earlier attempt left and that was found damaged
+            unfinished.rename(final)
+            _make_durable(self.directory)
+        except OSError as error:
+            raise CheckpointError(f"the checkpoint of round {number} cannot be put in place: {error}") from error
+        for _, old in self._found()[self.keep :]:
+            shutil.rmtree(old, ignore_errors=True)
+        return final
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole; a damaged one is named in the log and passed over."""
+        for number, directory in self._found():
+            try:
+                return _read(number, directory)
+            except CheckpointError as error:
+                log.warning("%s; the one before it is taken", error)
+        return None
+
+    def newest_folder(self) -> Path:
+        """Return the folder of the newest checkpoint.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none.
+        """
+        for _, directory in self._found():
+            return directory
+        raise CheckpointError(f"there is no checkpoint in {self.directory}")
+
+    def _found(self) -> list[tuple[int, Path]]:
+        """Return round and folder of every checkpoint, the newest first."""
+        if not self.directory.is_dir():
+            return []
+        named = ((NAME.fullmatch(entry.name), entry) for entry in self.directory.iterdir())
+        return sorted(((int(match[1]), entry) for match, entry in named if match), reverse=True)
+
+
+def _read(number: int, directory: Path) -> Checkpoint:
+    try:
+        about = json.loads((directory / "checkpoint.json").read_text(encoding="utf-8"))
+        if about["layout"] != LAYOUT:
+            raise CheckpointError(f"checkpoint {directory} has layout {about['layout']}; this kit reads {LAYOUT}")
+        for name, expected in about["files"].items():
+            if _sha256(directory / name) != expected:
+                raise CheckpointError(f"checkpoint {directory} is damaged: {name} is not what was written")
+        if about["round"] != number:
+            raise CheckpointError(f"checkpoint {directory} is of round {about['round']}")
+        spec = AdapterSpec.from_json((directory / "spec.json").read_text(encoding="utf-8"))
+        tensors = load_file(directory / "adapter_model.safetensors")
+        return Checkpoint(number, join_adapter(tensors, spec), spec)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, WireError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {directory} is damaged: {error}") from error
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _make_durable(entry: Path) -> None:
+    descriptor = os.open(entry, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,71 @@
+"""Committing rounds: the checkpoint of one round is written while the next one is trained."""
+
+import threading
+from pathlib import Path
+
+from fedlora.wire import AdapterSpec
+from fedlora.wire.spec import Vector
+from superlink.checkpoints import Checkpoints
+from superlink.ledger import Ledger
+
+__all__ = ["Commits"]
+
+
+class Commits:
+    """Commits one round after the other, in a thread of its own.
+
+    Parameters
+    ----------
+    checkpoints : Checkpoints
+        Where they go.
+    ledger : Path
+        The ledger's file; the thread has a connection of its own.
+    epoch : int
+        The attempt that commits.
+    spec : AdapterSpec
+        Of the adapters.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, ledger: Path, epoch: int, spec: AdapterSpec) -> None:
+        self.checkpoints = checkpoints
+        self.ledger = ledger
+        self.epoch = epoch
+        self.spec = spec
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def begin(self, number: int, adapter: Vector) -> None:
+        """Begin to commit round `number`; waits for the one before, and raises what went wrong with it."""
+        self.finish()
+        self._thread = threading.Thread(target=self._commit, args=(number, adapter), name=f"commit-{number}")
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Wait until what was begun is committed.
+
+        Raises
+        ------
+        CheckpointError
+            If the disk did not take it.
+        ReplacedError
+            If a newer attempt has begun.
+        """
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _commit(self, number: int, adapter: Vector) -> None:
+        try:
+            unfinished = self.checkpoints.prepare(number, self.epoch, adapter, self.spec)
+            ledger = Ledger(self.ledger)
+            try:
+                with ledger.fence(self.epoch):
+                    self.checkpoints.place(unfinished, number)
+                    ledger.end_round(number, self.epoch, "aggregated")
+            finally:
+                ledger.close()
+        except Exception as error:  # noqa: BLE001 - raised again by whoever waits for the commit
+            self._error = error

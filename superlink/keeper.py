@@ -1,0 +1,196 @@
+"""The keeper: brings every submitted run to its end, whatever dies meanwhile.
+
+``python -m superlink.keeper keeper.toml``. It watches the attempts of the runs in a folder through the ledger and
+Flower's Control API, and submits a new attempt, which goes on from the last checkpoint, when one was lost. It keeps
+nothing in memory that matters and may be killed at any moment; a second one waits until the first is gone.
+"""
+
+import contextlib
+import fcntl
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fedlora.config import read_toml
+from fedlora.errors import ControlError, FedloraError, RunError
+from fedlora.flower import app_bundle
+from fedlora.log import show
+from superlink.control import Attempt, Control
+from superlink.ledger import AttemptRow, Ledger, SubmissionRow
+from superlink.runs import RunFolder, run_folders, verdict
+
+__all__ = ["Keeper", "KeeperSettings"]
+
+log = logging.getLogger("fedlora.keeper")
+
+
+@dataclass(frozen=True)
+class KeeperSettings:
+    """The keeper's file.
+
+    Attributes
+    ----------
+    superlink : str
+        ``host:port`` of the SuperLink's HTTP APIs.
+    ca_certificate : Path
+        The federation's CA certificate.
+    runs : Path
+        Folder of the runs.
+    silent_seconds : float
+        An attempt whose ServerApp has said nothing for so long is taken for dead. Flower itself takes 55 s.
+    first_pause, most_pause : float
+        Seconds before a lost attempt is followed by the next; doubled each time that no round was gained.
+    fruitless : int
+        Attempts in a row without a new round after which the run is given up.
+    """
+
+    superlink: str
+    ca_certificate: Path
+    runs: Path
+    silent_seconds: float = 15.0
+    first_pause: float = 1.0
+    most_pause: float = 60.0
+    fruitless: int = 5
+
+
+@dataclass
+class Keeper:
+    """Looks after the runs in one folder.
+
+    Attributes
+    ----------
+    settings : KeeperSettings
+        Where, and how patiently.
+    waiting : dict
+        When a run may be submitted next, on the monotonic clock. Forgetting it costs a pause, no more.
+    """
+
+    settings: KeeperSettings
+    waiting: dict[str, float] = field(default_factory=dict)
+
+    def look(self, control: Control) -> None:
+        """Look at every run once: one runs at a time, in the order of submission."""
+        for folder in run_folders(self.settings.runs):
+            if verdict(folder).state.ended:
+                continue
+            self._look_at(folder, control)
+            return
+
+    def _look_at(self, folder: RunFolder, control: Control) -> None:
+        ledger = Ledger(folder.ledger)
+        try:
+            submissions, attempts = ledger.submissions(), {row.epoch: row for row in ledger.attempts()}
+            if not submissions:
+                self._submit(folder, ledger, control, 1)
+                return
+            last = submissions[-1]
+            if last.flower_run is None:
+                self._find_again(folder, ledger, control, last, attempts.get(last.epoch))
+                return
+            flower = control.attempt(last.flower_run)
+            lost = self._why_lost(attempts.get(last.epoch), flower)
+            if lost is None:
+                return
+            if flower is not None and not flower.finished:
+                control.stop_run(last.flower_run)
+            ledger.end_attempt(last.epoch, "lost", lost)
+            self._resubmit(folder, ledger, control, last.epoch, lost)
+        finally:
+            ledger.close()
+
+    def _why_lost(self, attempt: AttemptRow | None, flower: Attempt | None) -> str | None:
+        """Say why the newest attempt will not go on, or None if it does."""
+        if flower is None:
+            return "the SuperLink does not know it"
+        if flower.finished:
+            return f"Flower says it {flower.outcome}: {flower.details or 'no reason'}"
+        if attempt is not None and attempt.outcome == "running":
+            silent = time.time() - attempt.seen_at
+            if silent > self.settings.silent_seconds:
+                return f"its ServerApp has been silent for {silent:.0f} s"
+        return None
+
+    def _find_again(
+        self, folder: RunFolder, ledger: Ledger, control: Control, last: SubmissionRow, attempt: AttemptRow | None
+    ) -> None:
+        """Finish a submission that a keeper was killed in: Flower has it, or is asked now."""
+        known = attempt.flower_run if attempt else control.find(run=folder.name, epoch=last.epoch)
+        if known is None:
+            known = control.start_run(app_bundle(), folder.config(last.epoch).to_flower())
+        ledger.end_submission(last.epoch, known)
+        log.info("run %s, epoch %d: found again as %d", folder.name, last.epoch, known)
+
+    def _resubmit(self, folder: RunFolder, ledger: Ledger, control: Control, epoch: int, lost: str) -> None:
+        gained = {row.epoch for row in ledger.rounds() if row.state == "aggregated"}
+        fruitless = next((k for k in range(epoch - folder.resumed) if epoch - k in gained), epoch - folder.resumed)
+        if fruitless >= self.settings.fruitless:
+            folder.give_up(f"{fruitless} attempts in a row gained no round; the last was lost: {lost}")
+            log.error("run %s is given up: %s", folder.name, lost)
+            return
+        now = time.monotonic()
+        pause = min(self.settings.first_pause * 2**fruitless, self.settings.most_pause)
+        if folder.name not in self.waiting:
+            log.warning("run %s, epoch %d is lost (%s); the next in %.0f s", folder.name, epoch, lost, pause)
+            self.waiting[folder.name] = now + pause
+        if now >= self.waiting[folder.name]:
+            del self.waiting[folder.name]
+            self._submit(folder, ledger, control, epoch + 1)
+
+    def _submit(self, folder: RunFolder, ledger: Ledger, control: Control, epoch: int) -> None:
+        config = folder.config(epoch)
+        ledger.start_submission(epoch)
+        flower_run = control.start_run(app_bundle(), config.to_flower())
+        ledger.end_submission(epoch, flower_run)
+        log.info("run %s, epoch %d: submitted as %d", folder.name, epoch, flower_run)
+
+
+@contextlib.contextmanager
+def _alone(runs: Path, stopped: threading.Event) -> Iterator[None]:
+    """Wait until no other keeper looks after `runs`, and keep others out."""
+    runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (runs / "keeper.lock").open("a") as lock:
+        said = False
+        while not stopped.is_set():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if not said:
+                    log.info("another keeper looks after %s; waiting until it is gone", runs)
+                said = True
+                stopped.wait(0.5)
+        yield
+
+
+def main(arguments: list[str]) -> int:
+    """Look after the runs until SIGTERM or SIGINT; return the exit code."""
+    show()
+    try:
+        settings = read_toml(KeeperSettings, Path(arguments[0]))
+    except FedloraError as error:
+        log.error("%s: %s", type(error).__name__, error)
+        return error.exit_code
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    keeper, said = Keeper(settings), ""
+    with _alone(settings.runs, stopped), Control(settings.superlink, settings.ca_certificate) as control:
+        log.info("looking after the runs in %s", settings.runs)
+        while not stopped.wait(0.5):
+            try:
+                keeper.look(control)
+                said = ""
+            except (ControlError, RunError) as error:  # the SuperLink is away, or the disk is full: both may pass
+                if str(error) != said:
+                    log.warning("%s: %s", type(error).__name__, error)
+                said = str(error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
