@@ -22,6 +22,7 @@ def epochs(folder: RunFolder) -> list[tuple[int, str]]:
 
 def test_two_runs_go_one_after_the_other_and_two_keepers_do_not_fight(kept):
     settings = kept.coordinator / "keeper.toml"
+    kept.wait_for_log("keeper", "looking after the runs")
     kept.parts.start("second-keeper", [sys.executable, "-m", "superlink.keeper", str(settings)], {})
     kept.wait_for_log("second-keeper", "another keeper looks after")
     first, second = submit(kept, "first"), submit(kept, "second")
