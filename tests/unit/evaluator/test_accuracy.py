@@ -68,6 +68,21 @@ def test_token_accuracy_counts_every_answer_token_and_the_end(scorer):
     assert (score.n, score.accuracy) == (total, hits / total)
 
 
+def test_hits_are_the_tokens_that_the_model_would_have_said_itself(scorer):
+    """Greedy continuations of known length, each ended by a token that the model would not have said."""
+    prompts = scorer._tokens([prompt(record) for record in FREE])
+    answers = []
+    for number, asked in enumerate(prompts):
+        said = list(asked)
+        with torch.no_grad():
+            for _ in range(number % 5 + 1):
+                said.append(int(scorer.model(input_ids=torch.tensor([said])).logits[0, -1].argmax()))
+        said[-1] = (said[-1] + 1) % 257
+        answers.append(said[len(asked) :])
+    with torch.inference_mode():
+        assert scorer._answer_hits(prompts, answers) == [number % 5 for number in range(len(FREE))]
+
+
 def test_the_interval_is_wilsons():
     score = _score("label accuracy", 8, 10, "records", 10, None)
     assert (score.low, score.high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
