@@ -27,7 +27,7 @@ def children(pid: int) -> dict[str, int]:
     return found
 
 
-def test_a_node_killed_with_9_is_back_within_ten_seconds(new_federation):
+def test_a_node_killed_with_9_is_back_within_ten_seconds(new_federation, figure):
     new_federation.start()
     part = part_named(new_federation, "site-1-supernode")
     os.killpg(part.process.pid, signal.SIGKILL)
@@ -40,7 +40,7 @@ def test_a_node_killed_with_9_is_back_within_ten_seconds(new_federation):
     new_federation.start_supernode("site-1")
     new_federation.parts.wait_until(lambda: last_call.healthy, "the node", 60)
     seconds = time.monotonic() - started
-    print(f"back after {seconds:.1f} s")
+    figure(f"kill -9 of a node: back after {seconds:.1f} s")
     assert "has been deactivated" in new_federation.log("site-1-supernode")
     assert seconds < 10
     assert new_federation.finish(new_federation.config(rounds=1, min_sites=2)).outcome == "completed"

@@ -24,7 +24,7 @@ def demo(folder: Path, *options: str) -> dict:
 
 @pytest.mark.timeout(1600)
 @pytest.mark.real_data
-def test_two_sites_learn_the_sentiment_of_tweets(real_data, tmp_path):
+def test_two_sites_learn_the_sentiment_of_tweets(real_data, tmp_path, figure):
     """On a seeded subset of the validation file; the README's command scores all of it."""
     validation = read_records(real_data / "finance/open/eval/tfns_sent_valid.csv", domain("finance"))
     assert len(validation) == 2388
@@ -35,8 +35,8 @@ def test_two_sites_learn_the_sentiment_of_tweets(real_data, tmp_path):
         *("--train", str(real_data / "finance/open/train/tfns_sent_train.csv")),
     )
     base, adapted = report["evaluation"]["base"], report["evaluation"]["adapted"]
-    print(
-        f"n = {base['n']} of 2388: base {base['accuracy']:.3f}, majority {base['majority']:.3f}, "
+    figure(
+        f"TFNS, n = {base['n']} of 2388: base model {base['accuracy']:.3f}, majority {base['majority']:.3f}, "
         f"adapter {adapted['accuracy']:.3f}"
     )
     assert base["n"] == adapted["n"] == 300
@@ -46,13 +46,16 @@ def test_two_sites_learn_the_sentiment_of_tweets(real_data, tmp_path):
 
 @pytest.mark.timeout(1600)
 @pytest.mark.real_data
-def test_the_medical_file_runs_with_one_option_changed(real_data, tmp_path):
+def test_the_medical_file_runs_with_one_option_changed(real_data, tmp_path, figure):
     source = real_data / "medical/open/train/medical_meadow_wikidoc_patient_information.jsonl"
     lines = source.read_text().splitlines(keepends=True)
     (tmp_path / "subset.jsonl").write_text("".join(random.Random(0).sample(lines, 150)))
     report = demo(tmp_path, "--domain", "medical", "--steps", "2", "--rounds", "2", "--train", "subset.jsonl")
     base, adapted = report["evaluation"]["base"], report["evaluation"]["adapted"]
-    print(f"n = {base['n']} tokens of {base['records']} records: {base['accuracy']:.3f} -> {adapted['accuracy']:.3f}")
+    figure(
+        f"WikiDoc, n = {base['n']} tokens of {base['records']} records: base model {base['accuracy']:.3f}, "
+        f"adapter {adapted['accuracy']:.3f}"
+    )
     assert (base["measure"], base["records"]) == ("token accuracy", 15)
     assert adapted["accuracy"] > base["accuracy"]
     losses = [site["loss"] for row in report["rounds"] for site in row["sites"]]
@@ -60,9 +63,12 @@ def test_the_medical_file_runs_with_one_option_changed(real_data, tmp_path):
 
 
 @pytest.mark.timeout(900)
-def test_the_sample_records_teach_something_everywhere(tmp_path):
+def test_the_sample_records_teach_something_everywhere(tmp_path, figure):
     """What `make demo` shows, shortened: a user without any data files sees a gain too."""
     report = demo(tmp_path, "--steps", "5", "--rounds", "2")
     scores = report["evaluation"]
-    print(f"n = {scores['base']['n']}: {scores['base']['accuracy']:.3f} -> {scores['adapted']['accuracy']:.3f}")
+    figure(
+        f"sample records, n = {scores['base']['n']}: base model {scores['base']['accuracy']:.3f}, "
+        f"adapter {scores['adapted']['accuracy']:.3f}"
+    )
     assert scores["adapted"]["accuracy"] > scores["base"]["accuracy"]

@@ -95,7 +95,7 @@ PARTS = ("superlink", "superexec", "serverapp", "keeper", "site-1-supernode", "w
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_kill_9_in_the_middle_of_a_round(kept, name):
+def test_kill_9_in_the_middle_of_a_round(kept, name, figure):
     folder = submit(kept)
     wait(kept, folder, in_round(2))
     killed = time.monotonic()
@@ -107,7 +107,7 @@ def test_kill_9_in_the_middle_of_a_round(kept, name):
         return aggregated["count"] >= 2
 
     wait(kept, folder, next_round)
-    print(f"{name}: round 2 was aggregated {time.monotonic() - killed:.1f} s after kill -9")
+    figure(f"kill -9 of {name}: its round was aggregated {time.monotonic() - killed:.1f} s later")
     assert finish(kept, folder).state is RunState.COMPLETED
     attempts = assert_undisturbed(kept, folder)
     if name in ("serverapp", "superexec"):
