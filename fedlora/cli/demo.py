@@ -1,25 +1,13 @@
 """``fedlora demo``: a whole federation on this machine, and what it gained."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fedlora.domains import DOMAINS
+from fedlora.cli.options import FINANCE, DomainName, Format, FormatOption
 
 __all__ = ["demo"]
-
-DomainName = StrEnum("DomainName", {name: name for name in DOMAINS})  # type: ignore[misc]  # members are data
-
-FINANCE = DomainName("finance")
-
-
-class Format(StrEnum):
-    """How the result is printed."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 def demo(
@@ -42,7 +30,7 @@ def demo(
     seed: Annotated[
         int, typer.Option(min=0, help="Decides the division, the order of records and the first adapter.")
     ] = 0,
-    output: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.TABLE,
+    output: FormatOption = Format.TABLE,
 ) -> None:
     """Train a LoRA adapter across sites that keep their records, and show what it gained.
 

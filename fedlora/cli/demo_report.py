@@ -13,11 +13,10 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
+from fedlora.cli.turns import turn_line, turn_table
 from superlink.ledger import RoundRow, TurnRow
 
 __all__ = ["Progress", "Report", "print_report"]
-
-MEBI = 2**20
 
 
 @dataclass(frozen=True)
@@ -113,18 +112,11 @@ class Progress:
         for turn in turns:
             if turn.outcome != "asked" and (turn.round, turn.site) not in self._said:
                 self._said.add((turn.round, turn.site))
-                self.say(f"  {_turn_line(turn, planned)}")
+                self.say(f"  {turn_line(turn, planned)}")
         if rounds and self.console.is_terminal:
             waiting = [turn.site for turn in turns if turn.round == rounds[-1].number and turn.outcome == "asked"]
             text = f"round {rounds[-1].number} of {planned}: {', '.join(waiting) or 'aggregating'}"
             self._live.update(Spinner("dots", text=text))
-
-
-def _turn_line(turn: TurnRow, planned: int) -> str:
-    start = f"round {turn.round} of {planned}, {turn.site}: {turn.outcome}"
-    if turn.outcome == "answered" and turn.loss is not None and turn.train_seconds is not None:
-        return f"{start}, loss {turn.loss:.3f} in {turn.train_seconds:.0f} s"
-    return f"{start}, {turn.reason}"
 
 
 def print_report(report: Report, *, as_json: bool) -> None:
@@ -133,33 +125,10 @@ def print_report(report: Report, *, as_json: bool) -> None:
         sys.stdout.write(report.to_json() + "\n")
         return
     console = Console()
-    console.print(_rounds_table(report))
+    title = f"{report.domain}, {report.base_model}, {len(report.sites)} sites"
+    console.print(turn_table(report.turns, title))
     console.print(_scores_table(report))
     console.print(f"The adapter is in {report.adapter}", soft_wrap=True, highlight=False)
-
-
-def _rounds_table(report: Report) -> Table:
-    table = Table(title=f"{report.domain}, {report.base_model}, {len(report.sites)} sites", title_justify="left")
-    for heading in ("round", "site", "outcome"):
-        table.add_column(heading)
-    for heading in ("records", "loss\nnats/token", "training\ns", "in all\ns", "down\nMiB", "up\nMiB"):
-        table.add_column(heading, justify="right")
-    for turn in report.turns:
-        table.add_row(
-            str(turn.round),
-            turn.site,
-            turn.outcome if turn.outcome == "answered" else f"{turn.outcome}: {turn.reason}",
-            str(turn.examples),
-            _figure(turn.loss, 3),
-            _figure(turn.train_seconds, 1),
-            _figure(turn.round_trip_seconds, 1),
-            _figure(turn.bytes_down / MEBI, 2),
-            _figure(turn.bytes_up / MEBI, 2),
-            end_section=turn.site == report.turns[-1].site,
-        )
-    down, up = (sum(getattr(turn, way) for turn in report.turns) / MEBI for way in ("bytes_down", "bytes_up"))
-    table.add_row("all", "", "payload", "", "", "", "", f"{down:.2f}", f"{up:.2f}")
-    return table
 
 
 def _scores_table(report: Report) -> Table:
@@ -174,7 +143,3 @@ def _scores_table(report: Report) -> Table:
     for name, score in (("base model", base), ("with the federated adapter", adapted)):
         table.add_row(name, f"{score['accuracy']:.1%}", f"{score['low']:.1%} to {score['high']:.1%}")
     return table
-
-
-def _figure(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"

@@ -10,6 +10,7 @@ import typer
 
 import fedlora
 from fedlora.cli.demo import demo
+from fedlora.cli.run import application as run
 from fedlora.errors import FedloraError
 
 __all__ = ["application", "main"]
@@ -41,6 +42,7 @@ def root(
     """Federated LoRA fine-tuning of language models on data that may not leave its owners."""
 
 
+application.add_typer(run, name="run")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
 
 

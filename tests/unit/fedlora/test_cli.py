@@ -23,7 +23,7 @@ def test_the_version_is_the_packages():
 
 
 def test_help_works_in_both_spellings_everywhere_and_ends_with_an_example():
-    for arguments in (("-h",), ("--help",), ("demo", "-h"), ("demo", "--help")):
+    for arguments in (("-h",), ("--help",), ("demo", "-h"), ("demo", "--help"), ("run", "-h"), ("run", "show", "-h")):
         result = run(*arguments)
         assert result.exit_code == 0
         assert COLOUR.sub("", result.stdout).strip().splitlines()[-1].strip().startswith("Example: fedlora")

@@ -1,0 +1,180 @@
+"""`fedlora run ...` on ledgers that were written as a ServerApp writes them; with a keeper, see tests/integration."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from fedlora.cli.main import application
+from fedlora.errors import BudgetError, ConfigurationError, RunError
+from superlink.ledger import Ledger, TurnRow
+from superlink.runs import RunFolder, RunState, verdict
+
+SUBMIT = ("submit", "tweets", "--sites", "a,b", "--rounds", "2", "--budget", "1.5")
+
+
+@pytest.fixture
+def run(tmp_path):
+    def call(*arguments: str, **options):
+        return CliRunner().invoke(
+            application, ["run", *arguments, "--runs", str(tmp_path)], env={"COLUMNS": "150", "TERM": "dumb"}, **options
+        )
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path, "tweets")
+
+
+def write(folder, outcome="running", reason=""):
+    """Write one attempt: round 1 aggregated from both sites, round 2 under way; then end it with `outcome`."""
+    ledger = Ledger(folder.ledger)
+    ledger.start_submission(1)
+    ledger.end_submission(1, 77)
+    ledger.start_attempt(1, 77)
+    ledger.start_round(1, 1, {"a": 2**20, "b": 2**20})
+    done = {"loss": 0.5, "train_seconds": 9.0, "round_trip_seconds": 10.0, "tokens": 320, "bytes_up": 2**20}
+    ledger.end_turn(TurnRow(1, 1, "a", "answered", examples=16, **done))
+    ledger.end_turn(TurnRow(1, 1, "b", "refused", reason="update refused: too large"))
+    ledger.end_round(1, 1, "aggregated")
+    ledger.start_round(2, 1, {"a": 2**20, "b": 2**20})
+    if outcome != "running":
+        ledger.end_attempt(1, outcome, reason)
+    ledger.close()
+
+
+def test_submit_writes_the_run_down_once(run, folder):
+    result = run(*SUBMIT)
+    expected = "run tweets is submitted: 2 sites, 2 rounds. Follow it with: fedlora run watch tweets\n"
+    assert (result.exit_code, result.stdout) == (0, expected)
+    config = folder.config(epoch=3)
+    assert (config.run, config.epoch, config.site_names, config.budget_bytes) == ("tweets", 3, ("a", "b"), 1_500_000)
+    assert verdict(folder).state is RunState.QUEUED
+    again = run(*SUBMIT)
+    assert isinstance(again.exception, RunError)
+    assert "run tweets exists in" in str(again.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "reason"),
+    [
+        (("submit", "Tweets!", "--sites", "a"), RunError, "'Tweets!' is no name: 1 to 64 of a-z, 0-9 and -"),
+        (("submit", "x", "--sites", "a,a"), ConfigurationError, "sites 'a,a' is not a list of different names"),
+        (
+            ("submit", "x", "--sites", "a", "--min-sites", "2"),
+            ConfigurationError,
+            "min-sites 2 is not between 1 and the 1",
+        ),
+        (("show", "none"), RunError, "there is no run none in"),
+        (("stop", "none", "--yes"), RunError, "there is no run none in"),
+        (("resume", "none"), RunError, "there is no run none in"),
+        (("watch", "none"), RunError, "there is no run none in"),
+    ],
+)
+def test_what_cannot_be_done_is_named(run, tmp_path, arguments, error, reason):
+    result = run(*arguments)
+    assert isinstance(result.exception, error)
+    assert reason in str(result.exception)
+    assert not (tmp_path / "x").exists()
+
+
+def test_list_in_both_formats(run, folder):
+    assert json.loads(run("list", "--format", "json").stdout) == []
+    run(*SUBMIT)
+    write(folder)
+    (listed,) = json.loads(run("list", "--format", "json").stdout)
+    assert listed.pop("submitted_at") > 1.7e9
+    assert listed == {
+        "name": "tweets",
+        "state": "running",
+        "reason": "",
+        "domain": "finance",
+        "sites": ["a", "b"],
+        "rounds_done": 1,
+        "rounds": 2,
+        "epoch": 1,
+        "payload_bytes": 5 * 2**20,
+        "budget_bytes": 1_500_000,
+    }
+    line = next(line for line in run("list").stdout.splitlines() if "tweets" in line)
+    assert line.split("\u2502")[1:-1] == [
+        *(" tweets ", " running ", " 1 of 2 ", " 1       ", " 5.0         ", " finance ", " a, b  ")
+    ]
+
+
+def test_show_has_attempts_turns_and_refusals(run, folder):
+    run(*SUBMIT)
+    write(folder)
+    text = run("show", "tweets").stdout
+    assert "run tweets: running, 1 of 2 rounds" in text
+    assert "refused: update refused: too large" in text
+    assert "asked" in text
+    document = json.loads(run("show", "tweets", "--format", "json").stdout)
+    assert [row["outcome"] for row in document["turns"]] == ["answered", "refused", "asked", "asked"]
+    assert [row["state"] for row in document["rounds_of_attempts"]] == ["aggregated", "training"]
+    assert document["attempts"][0]["flower_run"] == 77
+
+
+def test_show_of_a_run_that_has_not_begun(run):
+    run(*SUBMIT)
+    assert "run tweets: queued, 0 of 2 rounds" in run("show", "tweets").stdout
+
+
+def test_watch_says_each_thing_once_and_ends_with_the_runs_error(run, folder):
+    run(*SUBMIT)
+    write(folder, "failed", "BudgetError: the run ends before round 2")
+    result = run("watch", "tweets")
+    assert result.stdout.splitlines() == [
+        "attempt 1: begun",
+        "attempt 1: failed, BudgetError: the run ends before round 2",
+        "round 1 of 2, a: answered, loss 0.500 in 9 s",
+        "round 1 of 2, b: refused, update refused: too large",
+        "run tweets: failed, 1 of 2 rounds, 5.0 MiB of payload",
+    ]
+    assert isinstance(result.exception, BudgetError)
+    assert result.exception.exit_code == 65
+
+
+def test_watch_of_a_completed_run_exits_0(run, folder):
+    run(*SUBMIT)
+    write(folder, "completed")
+    result = run("watch", "tweets")
+    assert (result.exit_code, result.stdout.splitlines()[-1]) == (
+        0,
+        "run tweets: completed, 1 of 2 rounds, 5.0 MiB of payload",
+    )
+
+
+def test_stop_asks_and_resume_takes_it_back(run, folder):
+    run(*SUBMIT)
+    assert run("stop", "tweets", input="n\n").exit_code == 1
+    assert not folder.stop_wanted
+    assert run("stop", "tweets", "--yes").stdout == "run tweets stops after its last aggregated round\n"
+    assert verdict(folder).state is RunState.STOPPED
+    assert run("stop", "tweets", "--yes").stdout == "run tweets has ended already: stopped\n"
+    assert "goes on after round 0" in run("resume", "tweets").stdout
+    assert verdict(folder).state is RunState.QUEUED
+
+
+def test_only_what_has_ended_badly_can_be_resumed(run, folder):
+    run(*SUBMIT)
+    write(folder, "completed")
+    assert "is completed; only a stopped or failed run can be resumed" in str(run("resume", "tweets").exception)
+
+
+def test_a_run_that_failed_by_rule_is_resumed_past_its_verdict(run, folder):
+    run(*SUBMIT)
+    write(folder, "failed", "ParticipationError: too few")
+    assert (verdict(folder).state, verdict(folder).reason) == (RunState.FAILED, "too few")
+    run("resume", "tweets")
+    assert verdict(folder).state is RunState.RUNNING
+
+
+def test_an_accident_is_not_a_verdict(run, folder):
+    run(*SUBMIT)
+    write(folder, "failed", "CheckpointError: the disk is full")
+    assert verdict(folder).state is RunState.RUNNING
+    folder.give_up("5 attempts in a row gained no round")
+    assert (verdict(folder).state, verdict(folder).reason) == (RunState.FAILED, "5 attempts in a row gained no round")
