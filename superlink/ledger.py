@@ -300,16 +300,29 @@ class Ledger:
             raise RunError(f"the ledger {self.file} cannot be read: {error}") from error
 
     def _migrate(self, readonly: bool) -> None:
-        version = self._database.execute("PRAGMA user_version").fetchone()[0]
+        version = self._version()
+        end = time.monotonic() + BUSY_SECONDS
+        while readonly and version < len(MIGRATIONS) and time.monotonic() < end:
+            time.sleep(0.05)  # its writer has made the file a moment ago and is about to fill it
+            version = self._version()
         if version > len(MIGRATIONS):
             raise RunError(
                 f"the ledger {self.file} has version {version}, this kit knows {len(MIGRATIONS)}: use the newer kit"
             )
+        if readonly and version < len(MIGRATIONS):
+            raise RunError(
+                f"the ledger {self.file} has version {version}, and nobody has brought it to {len(MIGRATIONS)}"
+            )
         if readonly:
             return
-        for number in range(version, len(MIGRATIONS)):
-            script = f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;"
-            self._database.executescript(script)
+        with self._transaction():  # of two that open a new file at once, the second finds the work done
+            for number in range(self._version(), len(MIGRATIONS)):
+                for statement in MIGRATIONS[number].split(";"):
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version = {number + 1}")
+
+    def _version(self) -> int:
+        return int(self._database.execute("PRAGMA user_version").fetchone()[0])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

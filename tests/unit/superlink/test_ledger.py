@@ -1,4 +1,5 @@
 import sqlite3
+import threading
 
 import pytest
 
@@ -101,3 +102,38 @@ def test_a_ledger_that_another_process_holds_is_waited_for_and_then_named(tmp_pa
         other.execute("ROLLBACK")
     other.close()
     ledger.start_attempt(1, 1)
+
+
+def test_a_reader_waits_for_a_ledger_that_is_just_being_made(tmp_path, monkeypatch):
+    file = tmp_path / "ledger.sqlite"
+    sqlite3.connect(file).close()
+    file.touch()  # there, and without a table
+    writer = threading.Timer(0.3, lambda: Ledger(file).close())
+    writer.start()
+    assert Ledger(file, readonly=True).rounds() == []
+    writer.join()
+    empty = tmp_path / "empty.sqlite"
+    empty.touch()
+    monkeypatch.setattr("superlink.ledger.BUSY_SECONDS", 0.2)
+    with pytest.raises(RunError, match="has version 0, and nobody has brought it to 1"):
+        Ledger(empty, readonly=True)
+
+
+def test_many_may_open_a_new_ledger_at_once(tmp_path):
+    errors: list[Exception] = []
+    ready = threading.Barrier(8)
+
+    def open_it():
+        ready.wait()
+        try:
+            Ledger(tmp_path / "ledger.sqlite").close()
+        except RunError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert Ledger(tmp_path / "ledger.sqlite").rounds() == []
