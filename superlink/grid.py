@@ -1,6 +1,7 @@
 """Sending to sites and collecting their answers, over Flower's Grid."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class Question:
         What each site is asked.
     seconds : float
         How long a site has, however often it is asked.
+    patience : float
+        How long a site that fails is asked again; what it says after that is its answer.
     group : str
         Shown in Flower's logs.
     sent_again : callable
@@ -53,6 +56,7 @@ class Question:
     kind: str
     requests: Mapping[str, Request]
     seconds: float
+    patience: float = math.inf
     group: str = ""
     sent_again: Callable[[str], None] = _ignore
     dropped: Callable[[str], None] = _ignore
@@ -158,13 +162,14 @@ class Sites:
             return None
         answer = _answer(message)
         pause = under_way.pause.get(site, self.FIRST_PAUSE)
-        if answer.status == "failed" and under_way.left > pause:
+        passed = time.monotonic() - under_way.began
+        if answer.status == "failed" and under_way.left > pause and passed < under_way.question.patience:
             log.warning("site %s failed and is asked again: %s", site, answer.reason)
             under_way.again_at[site] = time.monotonic() + pause
             under_way.pause[site] = min(2 * pause, self.MOST_PAUSE)
             return None
         under_way.waiting.discard(site)
-        return Reply(site, answer, time.monotonic() - under_way.began)
+        return Reply(site, answer, passed)
 
     def _send_again(self, under_way: _Open) -> None:
         activated = {node.name: node.last_activated_at for node in self.grid.get_nodes()}

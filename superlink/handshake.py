@@ -31,9 +31,7 @@ def agree(sites: Sites, config: RunConfig) -> AdapterSpec:
         If two sites differ: names both and the first difference.
     """
     question = Request({"recipe_sha256": config.recipe_sha256})
-    # A site may still be training a round of the attempt before this one.
-    seconds = config.deadline + LOAD_SECONDS
-    descriptions = _all(sites, "query.describe", question, seconds)
+    descriptions = _all(sites, "query.describe", question, config)
     specs = {site: _spec(site, answer) for site, answer in descriptions.items()}
     first = sites.names[0]
     for site in sites.names[1:]:
@@ -49,14 +47,19 @@ def agree(sites: Sites, config: RunConfig) -> AdapterSpec:
         "spec_sha256": spec.sha256,
         "codec": CODEC,
     }
-    _all(sites, "query.configure", Request(opening), seconds)
+    _all(sites, "query.configure", Request(opening), config)
     log.info("%d sites agree on %s: %d values in %d tensors", len(specs), spec.recipe, spec.size, len(spec.tensors))
     return spec
 
 
-def _all(sites: Sites, kind: str, request: Request, seconds: float) -> dict[str, Answer]:
-    """Send the same request to all sites and return their answers; all must be ok."""
-    question = Question(kind, dict.fromkeys(sites.names, request), seconds)
+def _all(sites: Sites, kind: str, request: Request, config: RunConfig) -> dict[str, Answer]:
+    """Send the same request to all sites and return their answers; all must be ok.
+
+    A site may still be training a round of the attempt before this one, and has time to end it; one whose trainer is
+    not there is waited for as long as for one that is not online.
+    """
+    seconds = config.deadline + LOAD_SECONDS
+    question = Question(kind, dict.fromkeys(sites.names, request), seconds, patience=config.join_timeout)
     answers = {reply.site: reply.answer for reply in sites.ask(question)}
     problems = [f"site {site}: {answer.reason}" for site, answer in sorted(answers.items()) if answer.status != "ok"]
     problems += [f"site {site}: no answer within {seconds:.0f} s" for site in sites.names if site not in answers]

@@ -107,7 +107,7 @@ def test_a_trainer_that_is_not_there_is_named(new_federation):
     trainer.process.kill()
     trainer.process.wait()
     new_federation.parts.started.remove(trainer)
-    attempt = new_federation.finish(new_federation.config())
+    attempt = new_federation.finish(new_federation.config(join_timeout=5.0))
     assert attempt.outcome == "failed"
     assert (
         "ParticipationError: before round 1, site site-2: TrainerError: the site's trainer is not there"
