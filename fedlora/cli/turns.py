@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from superlink.ledger import TurnRow
@@ -21,7 +22,7 @@ def turn_line(turn: TurnRow, planned: int) -> str:
 
 def turn_table(turns: Sequence[TurnRow], title: str) -> Table:
     """Return all turns and their sums."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fits 80 columns
     for heading in ("round", "site", "outcome"):
         table.add_column(heading)
     for heading in ("records", "loss\nnats/token", "training\ns", "in all\ns", "down\nMiB", "up\nMiB"):
