@@ -226,9 +226,9 @@ def test_the_stubs_are_those_of_the_contract(tmp_path):
     from pathlib import Path
 
     root = Path(__file__).parents[3]
-    proto = "supernode/trainer/trainer.proto"
-    subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", "-I", ".", f"--python_out={tmp_path}", proto], cwd=root, check=True
-    )
-    made = (tmp_path / "supernode/trainer/trainer_pb2.py").read_text()
-    assert made == (root / "supernode/trainer/trainer_pb2.py").read_text()
+    outputs = [f"--{kind}_out={tmp_path}" for kind in ("python", "grpc_python", "pyi")]
+    command = [sys.executable, "-m", "grpc_tools.protoc", "-I", ".", *outputs, "supernode/trainer/trainer.proto"]
+    subprocess.run(command, cwd=root, check=True)
+    for name in ("trainer_pb2.py", "trainer_pb2_grpc.py", "trainer_pb2.pyi"):
+        made, kept = (folder / "supernode/trainer" / name for folder in (tmp_path, root))
+        assert made.read_text() == kept.read_text(), f"{name} is not what `make proto` makes of trainer.proto"
