@@ -146,9 +146,9 @@ class Ledger:
             self._database = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
             self._database.isolation_level = None
             if not readonly:
-                self._database.execute("PRAGMA journal_mode = WAL")
-                self._database.execute("PRAGMA synchronous = FULL")
-                self._database.execute("PRAGMA foreign_keys = ON")
+                self._execute("PRAGMA journal_mode = WAL")
+                self._execute("PRAGMA synchronous = FULL")
+                self._execute("PRAGMA foreign_keys = ON")
             self._migrate(readonly)
         except sqlite3.Error as error:
             raise RunError(f"the ledger {file} cannot be opened: {error}") from error
@@ -289,15 +289,27 @@ class Ledger:
 
     def _write(self, statement: str, values: Iterable[Any]) -> None:
         try:
-            self._database.execute(statement, tuple(values))
+            self._execute(statement, values)
         except sqlite3.OperationalError as error:
             raise RunError(f"the ledger {self.file} cannot be written: {error}") from error
 
     def _read(self, query: str) -> list[Any]:
         try:
-            return self._database.execute(query).fetchall()
+            return self._execute(query).fetchall()
         except sqlite3.OperationalError as error:
             raise RunError(f"the ledger {self.file} cannot be read: {error}") from error
+
+    def _execute(self, statement: str, values: Iterable[Any] = ()) -> sqlite3.Cursor:
+        """Run a statement. SQLite waits for most locks itself; while a file is opened or closed, it does not."""
+        end = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return self._database.execute(statement, tuple(values))
+            except sqlite3.OperationalError as error:
+                busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # without the detail in the upper bits
+                if not busy or time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
 
     def _migrate(self, readonly: bool) -> None:
         version = self._version()
@@ -318,11 +330,11 @@ class Ledger:
         with self._transaction():  # of two that open a new file at once, the second finds the work done
             for number in range(self._version(), len(MIGRATIONS)):
                 for statement in MIGRATIONS[number].split(";"):
-                    self._database.execute(statement)
-                self._database.execute(f"PRAGMA user_version = {number + 1}")
+                    self._execute(statement)
+                self._execute(f"PRAGMA user_version = {number + 1}")
 
     def _version(self) -> int:
-        return int(self._database.execute("PRAGMA user_version").fetchone()[0])
+        return int(self._execute("PRAGMA user_version").fetchone()[0])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -29,12 +29,13 @@ def children(pid: int) -> dict[str, int]:
 
 def test_a_node_killed_with_9_is_back_within_ten_seconds(new_federation, figure):
     new_federation.start()
+    last_call = LastCall(new_federation.site("site-1") / "supernode" / "last-fleet-call")
+    new_federation.parts.wait_until(lambda: last_call.healthy, "the node", 60)  # the SuperLink knows it before it does
     part = part_named(new_federation, "site-1-supernode")
     os.killpg(part.process.pid, signal.SIGKILL)
     part.process.wait()
     new_federation.parts.started.remove(part)
     assert new_federation.status("site-1") == "online"  # the SuperLink does not know yet
-    last_call = LastCall(new_federation.site("site-1") / "supernode" / "last-fleet-call")
     last_call.file.unlink()
     started = time.monotonic()
     new_federation.start_supernode("site-1")

@@ -119,6 +119,34 @@ def test_a_reader_waits_for_a_ledger_that_is_just_being_made(tmp_path, monkeypat
         Ledger(empty, readonly=True)
 
 
+def test_a_lock_that_sqlite_does_not_wait_for_is_waited_for(tmp_path, monkeypatch):
+    """Two that set a new file's journal mode at once: SQLite gives up without waiting. Here it never waits."""
+    file = tmp_path / "ledger.sqlite"
+    Ledger(file).close()
+    connect = sqlite3.connect
+    monkeypatch.setattr("superlink.ledger.sqlite3.connect", lambda *a, **k: connect(*a, **{**k, "timeout": 0}))
+    locked, release = threading.Event(), threading.Event()
+
+    def hold():
+        other = sqlite3.connect(file)
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        locked.set()
+        release.wait()
+        other.execute("ROLLBACK")
+        other.close()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    locked.wait()
+    threading.Timer(0.5, release.set).start()
+    for readonly in (True, False):
+        ledger = Ledger(file, readonly=readonly)
+        assert ledger.rounds() == []
+        ledger.close()
+    holder.join()
+
+
 def test_many_may_open_a_new_ledger_at_once(tmp_path):
     errors: list[Exception] = []
     ready = threading.Barrier(8)
