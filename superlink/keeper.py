@@ -14,10 +14,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from fedlora import pki
 from fedlora.config import read_toml
-from fedlora.errors import ControlError, FedloraError, RunError
+from fedlora.errors import ControlError, FedloraError, ParticipationError, RunError
 from fedlora.flower import app_bundle
 from fedlora.log import show
 from superlink.control import Attempt, Control
@@ -57,6 +59,11 @@ class KeeperSettings:
     most_pause: float = 60.0
     fruitless: int = 5
 
+    @cached_property
+    def federation(self) -> str:
+        """What names the federation: its CA's public key."""
+        return pki.key_fingerprint(self.ca_certificate)
+
 
 @dataclass
 class Keeper:
@@ -78,8 +85,28 @@ class Keeper:
         for folder in run_folders(self.settings.runs):
             if verdict(folder).state.ended:
                 continue
-            self._look_at(folder, control)
+            if not self._refused(folder, control):
+                self._look_at(folder, control)
             return
+
+    def _refused(self, folder: RunFolder, control: Control) -> bool:
+        """Give a run up that cannot be run here: another federation's, or one with a site that nobody knows."""
+        federation = self.settings.federation
+        if (other := folder.belong_to(federation)) != federation:
+            folder.give_up(
+                f"run {folder.name} belongs to another federation, whose CA has the key {other[:16]}...; this one's "
+                f"has {federation[:16]}.... Resume it where it was begun, or submit it here under another name"
+            )
+            return True
+        known = control.nodes()
+        if unknown := [name for name in folder.config(epoch=1).site_names if name not in known]:
+            folder.give_up(
+                f"site(s) {', '.join(unknown)} are not registered at the SuperLink; registered are "
+                f"{', '.join(sorted(known)) or 'none'}. Register them and resume the run",
+                ParticipationError,
+            )
+            return True
+        return False
 
     def _look_at(self, folder: RunFolder, control: Control) -> None:
         ledger = Ledger(folder.ledger)

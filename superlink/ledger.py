@@ -72,7 +72,11 @@ class SubmissionRow:
 
 @dataclass(frozen=True)
 class RoundRow:
-    """A round in an attempt: ``training``, ``aggregated`` or ``failed``; times in seconds since 1970."""
+    """A round in an attempt; times in seconds since 1970.
+
+    Its state is ``training``, ``aggregated``, ``failed``, or ``discarded``: aggregated once, and lost with its damaged
+    checkpoint.
+    """
 
     number: int
     epoch: int
@@ -262,6 +266,11 @@ class Ledger:
             "UPDATE rounds SET ended_at = ?, state = ? WHERE number = ? AND epoch = ?",
             (time.time(), state, number, epoch),
         )
+
+    def discard_rounds(self, after: int, epoch: int) -> None:
+        """Note that the rounds aggregated after round `after` are lost with their checkpoints."""
+        with self.fence(epoch):
+            self._write("UPDATE rounds SET state = 'discarded' WHERE state = 'aggregated' AND number > ?", (after,))
 
     @contextmanager
     def fence(self, epoch: int) -> Iterator[None]:

@@ -141,7 +141,7 @@ class Rounds:
                         answered.add(reply.site)
                     if rule.enough(answered):
                         break
-        online = self.sites.online() if owing else {}
+        online = self.sites.online() if owing or self._lost else {}
         for site in owing:
             mean.miss(names.index(site))
             if site not in online:
@@ -151,8 +151,8 @@ class Rounds:
             else:
                 seconds = self.config.deadline * (self.config.extensions + 1)
                 self._end_turn_without_answer(number, site, "late", f"no answer within {seconds:.0f} s")
-        self._lost.clear()
-        self._lost.update(set(owing) - online.keys())
+        self._lost.update(owing)
+        self._lost.difference_update(online, answered)
         return answered
 
     def _take(self, number: int, names: tuple[str, ...], reply: Reply, mean: WeightedMean) -> bool:

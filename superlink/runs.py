@@ -79,6 +79,17 @@ class RunFolder:
         """Make the folder if it is not there."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    def check_free(self) -> None:
+        """Check that no run of this name exists.
+
+        Raises
+        ------
+        RunError
+            If one does, or the name cannot name a run.
+        """
+        if (self.directory / "run.json").exists():
+            raise RunError(f"run {self.name} exists in {self.runs}; choose another name")
+
     def submit(self, config: RunConfig) -> None:
         """Make the folder and write down what is to be run; the keeper does the rest.
 
@@ -93,8 +104,8 @@ class RunFolder:
         unfinished.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         try:
             os.link(unfinished, self.directory / "run.json")  # refuses where one stands, unlike a rename
-        except FileExistsError as error:
-            raise RunError(f"run {self.name} exists in {self.runs}; choose another name") from error
+        except FileExistsError:
+            self.check_free()
         finally:
             unfinished.unlink()
 
@@ -131,9 +142,16 @@ class RunFolder:
         file = self.directory / "resumed"
         return int(file.read_text(encoding="utf-8")) if file.exists() else 0
 
-    def give_up(self, reason: str) -> None:
-        """Note that the run will not be tried again."""
-        (self.directory / "given-up").write_text(reason, encoding="utf-8")
+    def belong_to(self, federation: str) -> str:
+        """Note that the run belongs to a federation, unless it belongs to one already; return to which."""
+        file = self.directory / "federation"
+        if not file.exists():
+            file.write_text(federation, encoding="utf-8")
+        return file.read_text(encoding="utf-8")
+
+    def give_up(self, reason: str, error: type[FedloraError] = RunError) -> None:
+        """Note that the run will not be tried again, and the error that says why."""
+        (self.directory / "given-up").write_text(f"{error.__name__}: {reason}", encoding="utf-8")
 
     @property
     def given_up(self) -> str:
@@ -184,19 +202,25 @@ class Verdict:
 
 def verdict(folder: RunFolder) -> Verdict:
     """Return where a run stands, from its ledger."""
-    if not folder.ledger.exists():
-        return Verdict(RunState.STOPPED if folder.stop_wanted else RunState.QUEUED)
-    ledger = Ledger(folder.ledger, readonly=True)
-    attempts, submitted = ledger.attempts(), ledger.submissions()
-    ledger.close()
+    attempts, submitted = [], []
+    if folder.ledger.exists():
+        ledger = Ledger(folder.ledger, readonly=True)
+        attempts, submitted = ledger.attempts(), ledger.submissions()
+        ledger.close()
     last = attempts[-1] if attempts else None
     if last is not None and last.outcome == "completed":
         return Verdict(RunState.COMPLETED)
     if folder.stop_wanted and (last is None or last.outcome != "running"):
         return Verdict(RunState.STOPPED)
     if folder.given_up:
-        return Verdict(RunState.FAILED, folder.given_up)
-    name, _, text = last.reason.partition(": ") if last else ("", "", "")
-    if last is not None and last.outcome == "failed" and name in BY_RULE and last.epoch > folder.resumed:
-        return Verdict(RunState.FAILED, text, by_name()[name])
+        return _failed(folder.given_up)
+    if last is not None and last.outcome == "failed" and last.epoch > folder.resumed:
+        said = _failed(last.reason)
+        if said.error.__name__ in BY_RULE:
+            return said
     return Verdict(RunState.RUNNING if submitted or attempts else RunState.QUEUED)
+
+
+def _failed(said: str) -> Verdict:
+    name, _, text = said.partition(": ")
+    return Verdict(RunState.FAILED, text, by_name().get(name, RunError))

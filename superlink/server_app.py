@@ -10,7 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 
 import fedlora
 from fedlora.environment import runs_directory
-from fedlora.errors import FedloraError, ParticipationError, SpecMismatchError
+from fedlora.errors import CheckpointError, FedloraError, ParticipationError, SpecMismatchError
 from fedlora.log import show
 from fedlora.wire import AdapterSpec, encode
 from fedlora.wire.spec import Vector
@@ -62,6 +62,7 @@ def _attempt(grid: Grid, config: RunConfig, folder: RunFolder, ledger: Ledger) -
     agreement = Agreement(sites, config)
     spec = agreement.reach(_joined(sites, config))
     done, adapter = _beginning(checkpoint, spec, config)
+    _discard(folder, ledger, done, config.epoch)
     budget = _budget(adapter, spec, config)
     if not config.ignore_forecast:
         budget.check_forecast(ledger.spending(), config.rounds - done)
@@ -93,6 +94,19 @@ def _beginning(checkpoint: Checkpoint | None, spec: AdapterSpec, config: RunConf
             f"{checkpoint.spec.difference(spec)}"
         )
     return checkpoint.round, checkpoint.adapter
+
+
+def _discard(folder: RunFolder, ledger: Ledger, done: int, epoch: int) -> None:
+    """Note which aggregated rounds are lost because their checkpoints are damaged."""
+    lost = sorted(row.number for row in ledger.rounds() if row.state == "aggregated" and row.number > done)
+    if lost and done == 0:
+        raise CheckpointError(
+            f"rounds {lost[0]} to {lost[-1]} were aggregated, and none of the checkpoints in {folder.directory} is "
+            f"whole. Bring one back, or submit the run anew under another name"
+        )
+    if lost:
+        log.warning("round(s) %s are trained again: their checkpoints are damaged", ", ".join(map(str, lost)))
+        ledger.discard_rounds(done, epoch)
 
 
 def _budget(adapter: Vector, spec: AdapterSpec, config: RunConfig) -> Budget:

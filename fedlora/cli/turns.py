@@ -25,7 +25,7 @@ def turn_table(turns: Sequence[TurnRow], title: str) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fits 80 columns
     for heading in ("round", "site", "outcome"):
         table.add_column(heading)
-    for heading in ("records", "loss\nnats/token", "training\ns", "in all\ns", "down\nMiB", "up\nMiB"):
+    for heading in ("records", "loss\nnats", "training\ns", "in all\ns", "down\nMiB", "up\nMiB"):
         table.add_column(heading, justify="right")
     for turn, after in zip(turns, [*turns[1:], None], strict=True):
         outcome = turn.outcome if turn.outcome in ("answered", "asked") else f"{turn.outcome}: {turn.reason}"

@@ -1,6 +1,6 @@
 """Keys and certificates: a CA, a server certificate for the SuperLink, a node key for each site."""
 
-from fedlora.pki.certificates import Authority, create_authority, issue_server_certificate
+from fedlora.pki.certificates import Authority, create_authority, issue_server_certificate, key_fingerprint
 from fedlora.pki.node_keys import create_node_key, public_key_pem
 from fedlora.pki.secret_files import create_secret, private_directory, write_private
 
@@ -10,6 +10,7 @@ __all__ = [
     "create_node_key",
     "create_secret",
     "issue_server_certificate",
+    "key_fingerprint",
     "private_directory",
     "public_key_pem",
     "write_private",

@@ -1,5 +1,6 @@
 """X.509 certificates: one authority a federation, one server certificate a SuperLink."""
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fedlora.errors import CredentialError
 from fedlora.pki.secret_files import refuse_existing, write_private
 
-__all__ = ["Authority", "create_authority", "issue_server_certificate"]
+__all__ = ["Authority", "create_authority", "issue_server_certificate", "key_fingerprint"]
 
 MOST_COMMON_NAME, MOST_DNS_NAME = 64, 253
 MOST_DAYS = 36_500
@@ -33,6 +34,22 @@ class Authority:
     key_file: Path
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
+
+
+def key_fingerprint(certificate: Path) -> str:
+    """Return the SHA-256 of a certificate's public key, in hexadecimal: it outlives a renewal of the certificate.
+
+    Raises
+    ------
+    CredentialError
+        If the file is no certificate.
+    """
+    try:
+        key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    except (OSError, ValueError) as error:
+        raise CredentialError(f"cannot read the certificate {certificate}: {error}") from error
+    public = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(public).hexdigest()
 
 
 def create_authority(directory: Path, *, federation: str, days: int = 3650) -> Authority:

@@ -1,6 +1,8 @@
 """Real federations on loopback: SuperLink, SuperExec, supernodes and workers are the real programs."""
 
 import json
+import re
+import signal
 import sys
 import tempfile
 import time
@@ -13,11 +15,11 @@ import pytest
 from fedlora import flower
 from fedlora.cli.local_federation import LocalFederation, Ports
 from fedlora.cli.settings_file import write_settings
-from fedlora.processes import Parts
+from fedlora.processes import Part, Parts
 from superlink.control import Attempt
 from superlink.ledger import Ledger
 from superlink.run_config import RunConfig
-from superlink.runs import RunFolder
+from superlink.runs import RunFolder, run_folders, verdict
 
 STUB = Path(__file__).with_name("stub_trainer.py")
 
@@ -25,24 +27,56 @@ STUB = Path(__file__).with_name("stub_trainer.py")
 class Federation(LocalFederation):
     """A federation whose trainers are stubs where the model does not matter."""
 
+    run = "test"  # name of the run that a test means if it names none
+
     def start_stub(self, name: str, **settings: object) -> None:
-        settings = {"delta": 0.5, "examples": 10, "socket": str(self._socket(name)), **settings}
+        self.behave(name, **settings)
         file = self.site(name) / "stub.json"
-        file.write_text(json.dumps(settings))
         self.parts.start(f"{name}-trainer", [sys.executable, str(STUB), str(file)], {})
 
-    def start(self, **stubs: dict[str, object]) -> None:
-        """Start everything, with a stub trainer for each site; `stubs` has settings by site, dashes as underscores."""
+    def behave(self, name: str, **settings: object) -> None:
+        """Say how a site's stub behaves from its next call on; what is not said is as in `well_behaved`."""
+        settings = {**self.well_behaved(name), **settings, "socket": str(self._socket(name))}
+        unfinished = self.site(name) / ".stub.json"
+        unfinished.write_text(json.dumps(settings))
+        unfinished.replace(self.site(name) / "stub.json")
+
+    def well_behaved(self, name: str) -> dict[str, object]:
+        """Two sites that run and weigh differently: each round r adds 0.0625 r to every value."""
+        return {"delta": 1.0, "examples": 10} if name == "site-1" else {"delta": -0.25, "examples": 30}
+
+    def start(self) -> None:
+        """Start everything, with a well-behaved stub trainer for each site."""
         self.create_credentials("test")
         self.start_superlink()
         for name in self.sites:
-            self.start_stub(name, **stubs.get(name.replace("-", "_"), {}))
+            self.start_stub(name)
             self.start_supernode(name)
         self.wait_for_sites()
 
+    def start_keeper(self, name: str = "keeper") -> None:
+        settings = {
+            "superlink": f"127.0.0.1:{self.ports.http}",
+            "ca-certificate": self.ca_certificate,
+            "runs": self.runs,
+            "silent-seconds": 8.0,
+        }
+        file = write_settings(settings, self.coordinator / "keeper.toml")
+        self.parts.start(name, [sys.executable, "-m", "superlink.keeper", str(file)], {})
+
+    def part(self, name: str) -> Part:
+        return next(part for part in self.parts.started if part.name == name)
+
+    def end_part(self, name: str, number: signal.Signals = signal.SIGTERM, seconds: float = 30) -> int:
+        """Send a signal to a part, forget it, and return its exit code."""
+        part = self.part(name)
+        part.process.send_signal(number)
+        self.parts.started.remove(part)
+        return part.process.wait(seconds)
+
     def config(self, **changes: object) -> RunConfig:
         fields = {
-            "run": "test",
+            "run": self.run,
             "epoch": 1,
             "sites": ",".join(self.sites),
             "domain": "finance",
@@ -66,8 +100,12 @@ class Federation(LocalFederation):
                 time.sleep(0.1)
         return attempt
 
-    def ledger(self, run: str = "test") -> Ledger:
-        return Ledger(RunFolder(self.runs, run).ledger, readonly=True)
+    @property
+    def folder(self) -> RunFolder:
+        return RunFolder(self.runs, self.run)
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.folder.ledger, readonly=True)
 
     def log(self, part: str) -> str:
         return (self.parts.logs / f"{part}.log").read_text(errors="replace")
@@ -101,24 +139,45 @@ def new_federation(tmp_path: Path) -> Iterator[Federation]:
         yield made
 
 
-@pytest.fixture
-def kept(new_federation: Federation) -> Federation:
-    """A federation with a keeper, whose dead parts are started again as containers would be."""
-    new_federation.start(site_1={"delta": 1.0, "examples": 10, "seconds": 1.5}, site_2={"delta": -0.25, "examples": 30})
-    settings = {
-        "superlink": f"127.0.0.1:{new_federation.ports.http}",
-        "ca-certificate": new_federation.ca_certificate,
-        "runs": new_federation.runs,
-        "silent-seconds": 8.0,
-    }
-    file = write_settings(settings, new_federation.coordinator / "keeper.toml")
-    new_federation.parts.start("keeper", [sys.executable, "-m", "superlink.keeper", str(file)], {})
-    return new_federation
+def _as_new(made: Federation, name: str, **behaviour: object) -> None:
+    """Bring a federation that tests share back to order, under another name for the runs of the next test."""
+    made.run = re.sub("[^a-z0-9]+", "-", name.removeprefix("test_"))[:60].strip("-")
+    made.parts.revive()
+    for site in made.sites:
+        made.behave(site, **behaviour)
+    made.wait_for_sites()
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    """A federation of two well-behaved sites that run and weigh differently, shared by the tests of a module."""
+@pytest.fixture(scope="session")
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
     with federation(tmp_path_factory.mktemp("running") / "federation") as made:
-        made.start(site_1={"delta": 1.0, "examples": 10}, site_2={"delta": -0.25, "examples": 30})
+        made.start()
         yield made
+
+
+@pytest.fixture
+def running(_shared: Federation, request: pytest.FixtureRequest) -> Federation:
+    """A federation of two well-behaved sites that many tests share."""
+    _as_new(_shared, request.node.name)
+    return _shared
+
+
+@pytest.fixture(scope="session")
+def _shared_kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    with federation(tmp_path_factory.mktemp("kept") / "federation") as made:
+        made.start()
+        made.start_keeper()
+        yield made
+
+
+@pytest.fixture
+def kept(_shared_kept: Federation, request: pytest.FixtureRequest) -> Iterator[Federation]:
+    """A federation with a keeper that tests share; `revive` starts its dead parts again, as containers would be.
+
+    A round takes its sites a second and a half.
+    """
+    _as_new(_shared_kept, request.node.name, seconds=1.5)
+    yield _shared_kept
+    for folder in run_folders(_shared_kept.runs):
+        if not verdict(folder).state.ended:  # the test has failed; those after it shall not wait for its run
+            folder.stop()

@@ -57,12 +57,10 @@ def hostile_app(trace: Path) -> flower.AppBundle:
 def start_unguarded(federation, name: str) -> None:
     """Start a site's supernode as usual, with the guard switched off in its settings."""
     federation.start_supernode(name)
-    part = federation.parts.started.pop()
-    part.process.terminate()
-    part.process.wait()
+    federation.end_part(f"{name}-supernode")
     file = federation.site(name) / "supernode.toml"
     file.write_text(file.read_text() + "guard = false\n")
-    federation.parts.start(part.name, [sys.executable, "-m", "supernode", str(file)], {})
+    federation.parts.start(f"{name}-supernode", [sys.executable, "-m", "supernode", str(file)], {})
 
 
 def submit_hostile(federation, trace: Path) -> str:

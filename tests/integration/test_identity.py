@@ -19,7 +19,7 @@ from fedlora.processes import Parts, free_ports
 
 
 @pytest.fixture(scope="module")
-def stranger_port(running):
+def stranger_port():
     return free_ports(1)[0]
 
 

@@ -8,10 +8,6 @@ from pathlib import Path
 from supernode.fleet import LastCall
 
 
-def part_named(federation, name):
-    return next(part for part in federation.parts.started if part.name == name)
-
-
 def children(pid: int) -> dict[str, int]:
     """Return the children of a process by the module that they run."""
     found = {}
@@ -31,7 +27,7 @@ def test_a_node_killed_with_9_is_back_within_ten_seconds(new_federation, figure)
     new_federation.start()
     last_call = LastCall(new_federation.site("site-1") / "supernode" / "last-fleet-call")
     new_federation.parts.wait_until(lambda: last_call.healthy, "the node", 60)  # the SuperLink knows it before it does
-    part = part_named(new_federation, "site-1-supernode")
+    part = new_federation.part("site-1-supernode")
     os.killpg(part.process.pid, signal.SIGKILL)
     part.process.wait()
     new_federation.parts.started.remove(part)
@@ -47,17 +43,22 @@ def test_a_node_killed_with_9_is_back_within_ten_seconds(new_federation, figure)
     assert new_federation.finish(new_federation.config(rounds=1, min_sites=2)).outcome == "completed"
 
 
-def test_a_killed_worker_is_started_again(new_federation):
+def test_a_killed_worker_is_started_again_and_its_node_with_it(new_federation):
     new_federation.start()
-    part = part_named(new_federation, "site-1-supernode")
-    os.kill(children(part.process.pid)["supernode.worker"], signal.SIGKILL)
+    part = new_federation.part("site-1-supernode")
+    before = children(part.process.pid)
+    os.kill(before["supernode.worker"], signal.SIGKILL)
     new_federation.wait_for_log("site-1-supernode", "the worker ended with code -9 and is started again")
+    new_federation.parts.wait_until(lambda: len(children(part.process.pid)) == 2, "both children", 30)
+    after = children(part.process.pid)
+    assert before.keys() == after.keys() == {"supernode.node", "supernode.worker"}
+    assert not set(before.values()) & set(after.values())
     assert new_federation.finish(new_federation.config(rounds=1, min_sites=2)).outcome == "completed"
 
 
 def test_the_entry_point_ends_with_an_error_when_flowers_loop_ends(new_federation):
     new_federation.start()
-    part = part_named(new_federation, "site-1-supernode")
+    part = new_federation.part("site-1-supernode")
     os.kill(children(part.process.pid)["supernode.node"], signal.SIGTERM)  # on which Flower itself exits 0
     assert part.process.wait(30) == 42
     new_federation.parts.started.remove(part)
@@ -65,7 +66,7 @@ def test_the_entry_point_ends_with_an_error_when_flowers_loop_ends(new_federatio
 
 def test_sigterm_is_a_clean_stop(new_federation):
     new_federation.start()
-    part = part_named(new_federation, "site-1-supernode")
+    part = new_federation.part("site-1-supernode")
     part.process.terminate()
     assert part.process.wait(30) == 0
     new_federation.parts.started.remove(part)

@@ -1,15 +1,23 @@
 """The main job on the real base model: SmolLM2-135M-Instruct."""
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from fedlora.domains import domain
-from fedlora.shards import read_records, write_records
+from fedlora.language_model import obtain
+from fedlora.recipes import Recipe
+from fedlora.shards import partition, read_records, write_records
+from superlink.runs import RunState
+from tests.integration.conftest import federation
+from tests.integration.test_survival import finish, in_round, wait
 
 FEDLORA = str(Path(sys.executable).with_name("fedlora"))
 pytestmark = pytest.mark.model
@@ -72,3 +80,37 @@ def test_the_sample_records_teach_something_everywhere(tmp_path, figure):
         f"adapter {scores['adapted']['accuracy']:.3f}"
     )
     assert scores["adapted"]["accuracy"] > scores["base"]["accuracy"]
+
+
+@pytest.mark.timeout(900)
+def test_a_site_that_is_killed_in_the_middle_of_a_round_changes_no_bit(tmp_path, figure):
+    """The same run twice on SmolLM2, once with all of a site killed in round 2."""
+    recipe = Recipe("finance", rounds=2, steps=2)
+    with federation(tmp_path / "federation") as made:
+        made.create_credentials("test")
+        made.start_superlink()
+        records = read_records(domain("finance").sample("train"), domain("finance"))
+        for name, part in zip(made.sites, partition(records, 2, seed=0), strict=True):
+            write_records(part, made.site(name) / "shard.jsonl")
+            shard = made.site(name) / "shard.jsonl"
+            made.start_trainer(name, shard=shard, base_model=obtain(), recipe=recipe, threads=1, seed=0)
+            made.start_supernode(name)
+        made.wait_for_sites()
+        made.start_keeper()
+        adapters = []
+        for made.run in ("undisturbed", "disturbed"):
+            made.folder.submit(made.config(rounds=2, recipe_sha256=recipe.sha256, deadline=600.0, min_sites=2))
+            if made.run == "disturbed":
+                wait(made, made.folder, in_round(2))
+                wait(made, made.folder, lambda _: made.log("site-1-trainer").count("epoch 1: open") == 2)
+                time.sleep(1)
+                for part in made.parts.started:
+                    if part.name.startswith("site-1"):
+                        os.killpg(part.process.pid, signal.SIGKILL)
+                killed = time.monotonic()
+            assert finish(made, made.folder, 400).state is RunState.COMPLETED
+            adapters.append((made.folder.adapter / "adapter_model.safetensors").read_bytes())
+    figure(f"kill -9 of a site that trains SmolLM2: the run was completed {time.monotonic() - killed:.1f} s later")
+    asked = [(turn.round, turn.site, turn.tries) for turn in made.ledger().turns()]
+    assert (2, "site-1", 2) in asked or (2, "site-1", 3) in asked
+    assert adapters[0] == adapters[1]

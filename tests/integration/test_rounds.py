@@ -1,6 +1,7 @@
 """Rounds over the real engine, with updates that can be computed by hand."""
 
 import json
+import signal
 import time
 
 import numpy as np
@@ -8,35 +9,50 @@ import pytest
 from safetensors.numpy import load_file
 
 from superlink.initialisation import initial_adapter
-from superlink.runs import RunFolder
+from superlink.ledger import Ledger
+from supernode.fleet import LastCall
 from tests.integration import stub_trainer
 
 
 @pytest.fixture(scope="module")
-def finished(running):
-    attempt = running.finish(running.config())
+def finished(_shared):
+    """The folder of an undisturbed run of three rounds."""
+    _shared.run = "undisturbed"
+    attempt = _shared.finish(_shared.config())
     assert (attempt.status, attempt.outcome) == ("finished", "completed"), attempt
-    return running
+    return _shared.folder
+
+
+@pytest.fixture
+def turns(running):
+    """Return a function that runs one or more rounds with changes to the configuration, and returns all turns."""
+
+    def call(**changes):
+        attempt = running.finish(running.config(**{"rounds": 1, **changes}))
+        assert attempt.outcome == "completed", attempt
+        return running.ledger().turns()
+
+    return call
 
 
 def test_the_final_adapter_is_the_hand_computed_weighted_mean(finished):
     spec = stub_trainer.spec()
     # Each round r adds (10 * 1.0 r + 30 * -0.25 r) / 40 = 0.0625 r, with r = 1, 2, 3.
     expected = initial_adapter(spec, seed=7).astype(np.float64) + 0.0625 * (1 + 2 + 3)
-    saved = load_file(RunFolder(finished.runs, "test").adapter / "adapter_model.safetensors")
+    saved = load_file(finished.adapter / "adapter_model.safetensors")
     assert sorted(saved) == [tensor.name for tensor in spec.tensors]
     for name, values in spec.views(expected):
         np.testing.assert_allclose(saved[name], values, rtol=1e-6, atol=1e-6)
 
 
 def test_the_adapter_is_in_pefts_layout(finished):
-    config = json.loads((RunFolder(finished.runs, "test").adapter / "adapter_config.json").read_text())
+    config = json.loads((finished.adapter / "adapter_config.json").read_text())
     assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 4, 8)
     assert config["target_modules"] == ["q_proj"]
 
 
 def test_the_ledger_has_every_turn_with_its_bytes(finished):
-    ledger = finished.ledger()
+    ledger = Ledger(finished.ledger, readonly=True)
     rounds, turns = ledger.rounds(), ledger.turns()
     assert [(row.number, row.state) for row in rounds] == [(n, "aggregated") for n in (1, 2, 3)]
     assert [(turn.round, turn.site, turn.outcome, turn.examples) for turn in turns] == [
@@ -49,16 +65,14 @@ def test_the_ledger_has_every_turn_with_its_bytes(finished):
         assert turn.loss == pytest.approx(1 / turn.round)
 
 
-def test_no_app_is_installed_at_a_site(finished):
-    for site in finished.sites:
-        assert not list((finished.site(site) / "supernode").rglob("apps"))
+def test_no_app_is_installed_at_a_site(running, finished):
+    for site in running.sites:
+        assert not list((running.site(site) / "supernode").rglob("apps"))
 
 
-def test_a_node_is_healthy_while_it_is_idle(finished):
-    from supernode.fleet import LastCall
-
-    for site in finished.sites:
-        last = LastCall(finished.site(site) / "supernode" / "last-fleet-call")
+def test_a_node_is_healthy_while_it_is_idle(running):
+    for site in running.sites:
+        last = LastCall(running.site(site) / "supernode" / "last-fleet-call")
         assert last.healthy
         assert last.seconds_ago() < 10
 
@@ -71,29 +85,37 @@ def test_a_node_is_healthy_while_it_is_idle(finished):
         ("stale", "header field round is 2; this run expects 1"),
     ],
 )
-def test_a_bad_update_is_refused_by_name_and_the_round_goes_on(new_federation, behaviour, reason):
-    new_federation.start(site_1={"delta": 0.5}, site_2={"behaviour": behaviour})
-    attempt = new_federation.finish(new_federation.config(rounds=1))
-    assert attempt.outcome == "completed", attempt
-    good, bad = new_federation.ledger().turns()
+def test_a_bad_update_is_refused_by_name_and_the_round_goes_on(running, turns, behaviour, reason):
+    running.behave("site-2", behaviour=behaviour)
+    good, bad = turns()
     assert (good.outcome, bad.outcome) == ("answered", "refused")
     assert reason in bad.reason
-    saved = load_file(RunFolder(new_federation.runs, "test").adapter / "adapter_model.safetensors")
+    saved = load_file(running.folder.adapter / "adapter_model.safetensors")
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
-    np.testing.assert_allclose(saved[name], 0.5)
+    np.testing.assert_allclose(saved[name], 1.0)
 
 
-def test_too_few_updates_fail_the_run_by_name(new_federation):
-    new_federation.start(site_2={"behaviour": "nan"})
-    attempt = new_federation.finish(new_federation.config(rounds=2, min_sites=2))
+def test_too_few_updates_fail_the_run_by_name(running):
+    running.behave("site-2", behaviour="nan")
+    attempt = running.finish(running.config(rounds=2, min_sites=2))
     assert attempt.outcome == "failed"
-    assert "ParticipationError: round 1 has 1 update(s), the rule asks for 2: site site-2: refused" in attempt.details
-    assert [row.state for row in new_federation.ledger().rounds()] == ["failed"]
+    expected = (
+        "ParticipationError: round 1 does not count: it has 1 update(s), the rule asks for 2: site site-2: refused"
+    )
+    assert expected in attempt.details
+    assert [row.state for row in running.ledger().rounds()] == ["failed"]
 
 
-def test_sites_with_different_base_models_are_refused_by_name(new_federation):
-    new_federation.start(site_2={"base_model_sha256": "c" * 64})
-    attempt = new_federation.finish(new_federation.config())
+def test_a_round_without_a_required_domain_fails_the_run_by_name(running):
+    running.behave("site-2", behaviour="nan")
+    attempt = running.finish(running.config(sites="site-1,site-2:medical", required_domains="medical"))
+    expected = "ParticipationError: round 1 does not count: it has no update of the required domain(s) medical: site"
+    assert expected in attempt.details
+
+
+def test_sites_with_different_base_models_are_refused_by_name(running):
+    running.behave("site-2", base_model_sha256="c" * 64)
+    attempt = running.finish(running.config())
     assert attempt.outcome == "failed"
     expected = (
         f"site site-1 and site site-2 do not train the same adapter: base model sha256 {'b' * 64} against {'c' * 64}"
@@ -101,13 +123,10 @@ def test_sites_with_different_base_models_are_refused_by_name(new_federation):
     assert f"SpecMismatchError: {expected}" in attempt.details
 
 
-def test_a_trainer_that_is_not_there_is_named(new_federation):
-    new_federation.start()
-    trainer = next(part for part in new_federation.parts.started if part.name == "site-2-trainer")
-    trainer.process.kill()
-    trainer.process.wait()
-    new_federation.parts.started.remove(trainer)
-    attempt = new_federation.finish(new_federation.config(join_timeout=5.0))
+def test_a_trainer_that_is_not_there_is_named(running):
+    running.end_part("site-2-trainer", signal.SIGKILL)
+    attempt = running.finish(running.config(join_timeout=5.0))
+    running.start_stub("site-2")
     assert attempt.outcome == "failed"
     assert (
         "ParticipationError: before round 1, site site-2: TrainerError: the site's trainer is not there"
@@ -115,11 +134,9 @@ def test_a_trainer_that_is_not_there_is_named(new_federation):
     )
 
 
-def test_a_late_site_is_left_out_and_named(new_federation):
-    new_federation.start(site_1={"delta": 0.5}, site_2={"seconds": 60.0})
+def test_a_late_site_is_left_out_and_named(running, turns):
+    running.behave("site-2", seconds=12.0)
     started = time.monotonic()
-    attempt = new_federation.finish(new_federation.config(rounds=1, deadline=6.0))
-    assert attempt.outcome == "completed", attempt
+    late = turns(deadline=5.0)[1]
     assert time.monotonic() - started < 40
-    late = new_federation.ledger().turns()[1]
-    assert (late.site, late.outcome, late.reason) == ("site-2", "late", "no answer within 6 s")
+    assert (late.site, late.outcome, late.reason) == ("site-2", "late", "no answer within 5 s")
