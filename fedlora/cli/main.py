@@ -9,6 +9,7 @@ import click
 import typer
 
 import fedlora
+from fedlora.cli.adapter import application as adapter
 from fedlora.cli.demo import demo
 from fedlora.cli.run import application as run
 from fedlora.cli.shard import application as shard
@@ -45,6 +46,7 @@ def root(
 
 application.add_typer(run, name="run")
 application.add_typer(shard, name="shard")
+application.add_typer(adapter, name="adapter")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
 
 
