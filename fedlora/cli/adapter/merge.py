@@ -35,4 +35,6 @@ def merge(
     with new_folder(to, error=AdapterError) as unfinished:
         write(adapter, base, unfinished)
         unfinished.chmod(0o755)  # for others, as base models are
+        for file in unfinished.iterdir():
+            file.chmod(0o644)  # safetensors makes files for their owner alone
     typer.echo(f"{base.name} with the adapter {directory} is in {to}")

@@ -72,6 +72,7 @@ def test_a_merged_model_says_what_base_and_adapter_say(base, adapter, call, tmp_
     result = call("merge", adapter, "--base-model", base, "--to", tmp_path / "merged")
     assert result.exit_code == 0, result.exception
     assert result.stdout == f"tiny-fp32 with the adapter {adapter} is in {tmp_path}/merged\n"
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "merged").iterdir()} == {0o644}
     merged = logits(plain(tmp_path / "merged"))
     expected = logits(PeftModel.from_pretrained(plain(base), str(adapter)))
     assert (merged - expected).abs().max() < 1e-3
