@@ -6,6 +6,7 @@
     |- ConfigurationError          10   a setting or option that cannot be obeyed
     |- ShardError                  11   a data file that cannot be trained on
     |- BaseModelError              12   a base model that is missing or unusable
+    |- AdapterError                13   an adapter that is missing, damaged or does not fit
     |- CredentialError             20   a key or certificate
     |- ProcessDiedError            30   a part that was started and ended by itself
     |- NotReadyError               31   a part that did not get ready in time
@@ -30,6 +31,7 @@ evaluation. A retired number is never used again. 2 is a wrong command line, 130
 from typing import ClassVar
 
 __all__ = [
+    "AdapterError",
     "BaseModelError",
     "BudgetError",
     "CheckpointError",
@@ -80,6 +82,13 @@ class BaseModelError(FedloraError):
 
     exit_code = 12
     hint = "the base model is missing or unusable"
+
+
+class AdapterError(FedloraError):
+    """An adapter's folder that is missing or damaged, or does not fit what it is held against."""
+
+    exit_code = 13
+    hint = "an adapter is missing, damaged or does not fit"
 
 
 class CredentialError(FedloraError):

@@ -6,7 +6,6 @@ put in its place in one step, inside a transaction of the ledger that a replaced
 either the round is in the ledger as aggregated and its checkpoint is there, or neither.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from fedlora.adapters.checkpoint import LAYOUT, NOTE, changed_files, file_sha256
 from fedlora.errors import CheckpointError, WireError
 from fedlora.wire import AdapterSpec
 from fedlora.wire.spec import Vector
@@ -25,7 +25,6 @@ from superlink.adapters import join_adapter, write_adapter
 
 __all__ = ["Checkpoint", "Checkpoints"]
 
-LAYOUT = 1  # version of the folder's layout
 NAME = re.compile(r"round-(\d{4,})")
 log = logging.getLogger("fedlora.superlink")
 
@@ -68,12 +67,12 @@ class Checkpoints:
             unfinished.mkdir(mode=0o700, parents=True)
             write_adapter(adapter, spec, unfinished)
             (unfinished / "spec.json").write_text(spec.to_json(), encoding="utf-8")
-            files = {file.name: _sha256(file) for file in sorted(unfinished.iterdir())}
+            files = {file.name: file_sha256(file) for file in sorted(unfinished.iterdir())}
             about = {"layout": LAYOUT, "round": number, "epoch": epoch, "files": files}
-            (unfinished / "checkpoint.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+            (unfinished / NOTE).write_text(json.dumps(about, indent=2), encoding="utf-8")
             for file in (*unfinished.iterdir(), unfinished):
                 _make_durable(file)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:  # a full disk is either, depending on who writes
             shutil.rmtree(unfinished, ignore_errors=True)
             raise CheckpointError(f"the checkpoint of round {number} cannot be written: {error}") from error
         return unfinished
@@ -122,12 +121,11 @@ class Checkpoints:
 
 def _read(number: int, directory: Path) -> Checkpoint:
     try:
-        about = json.loads((directory / "checkpoint.json").read_text(encoding="utf-8"))
+        about = json.loads((directory / NOTE).read_text(encoding="utf-8"))
         if about["layout"] != LAYOUT:
             raise CheckpointError(f"checkpoint {directory} has layout {about['layout']}; this kit reads {LAYOUT}")
-        for name, expected in about["files"].items():
-            if _sha256(directory / name) != expected:
-                raise CheckpointError(f"checkpoint {directory} is damaged: {name} is not what was written")
+        for name in changed_files(directory, about["files"]):
+            raise CheckpointError(f"checkpoint {directory} is damaged: {name} is not what was written")
         if about["round"] != number:
             raise CheckpointError(f"checkpoint {directory} is of round {about['round']}")
         spec = AdapterSpec.from_json((directory / "spec.json").read_text(encoding="utf-8"))
@@ -135,11 +133,6 @@ def _read(number: int, directory: Path) -> Checkpoint:
         return Checkpoint(number, join_adapter(tensors, spec), spec)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, WireError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {directory} is damaged: {error}") from error
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _make_durable(entry: Path) -> None:

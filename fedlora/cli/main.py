@@ -9,8 +9,10 @@ import click
 import typer
 
 import fedlora
+from fedlora.cli.adapter import application as adapter
 from fedlora.cli.demo import demo
 from fedlora.cli.run import application as run
+from fedlora.cli.shard import application as shard
 from fedlora.errors import FedloraError
 
 __all__ = ["application", "main"]
@@ -43,6 +45,8 @@ def root(
 
 
 application.add_typer(run, name="run")
+application.add_typer(shard, name="shard")
+application.add_typer(adapter, name="adapter")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
 
 

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from safetensors import SafetensorError
+
 from fedlora.errors import BaseModelError
 from fedlora.language_model.base_model import BaseModel
 
@@ -33,7 +35,7 @@ def load(base: BaseModel) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
             trust_remote_code=False,
             use_safetensors=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise BaseModelError(f"base model {base.name} cannot be loaded: {error}") from error
     head = model.get_output_embeddings()
     if head is None:

@@ -1,6 +1,16 @@
-"""Private shards: reading data files and dividing them among sites."""
+"""Private shards: reading data files, folders with a manifest, and dividing records among sites."""
 
 from fedlora.shards.records import Record, read_records, write_records
+from fedlora.shards.shard import Shard, load_records, open_shard
 from fedlora.shards.split import hold_out, partition
 
-__all__ = ["Record", "hold_out", "partition", "read_records", "write_records"]
+__all__ = [
+    "Record",
+    "Shard",
+    "hold_out",
+    "load_records",
+    "open_shard",
+    "partition",
+    "read_records",
+    "write_records",
+]

@@ -14,7 +14,18 @@ from typing import Any
 from fedlora.domains import Domain
 from fedlora.errors import ShardError
 
-__all__ = ["SUFFIXES", "Record", "read_records", "write_records"]
+__all__ = [
+    "SUFFIXES",
+    "Record",
+    "Row",
+    "decode",
+    "json_lines",
+    "json_row",
+    "read_records",
+    "to_record",
+    "to_records",
+    "write_records",
+]
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 Row = tuple[str, Mapping[str, Any]]  # where it stands ("line 3"), and its fields
@@ -56,10 +67,15 @@ def read_records(file: Path | Traversable, domain: Domain) -> list[Record]:
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise ShardError(f"{file}: cannot be read: {error}") from error
-    rows = _parquet(content, file) if suffix == ".parquet" else _text_rows(suffix, _decode(content, file), file)
-    records = [_record(row, f"{file}, {place}", domain) for place, row in rows]
+    rows = _parquet(content, file) if suffix == ".parquet" else _text_rows(suffix, decode(content, file), file)
+    return to_records(rows, str(file), domain)
+
+
+def to_records(rows: Iterable[Row], origin: str, domain: Domain) -> list[Record]:
+    """Turn rows of `origin`, a name for people, into records; see `read_records`."""
+    records = [to_record(row, f"{origin}, {place}", domain) for place, row in rows]
     if not records:
-        raise ShardError(f"{file}: holds 0 records; a shard needs at least one")
+        raise ShardError(f"{origin}: holds 0 records; a shard needs at least one")
     return records
 
 
@@ -72,7 +88,14 @@ def write_records(records: Iterable[Record], file: Path) -> None:
             stream.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
 
 
-def _decode(content: bytes, file: Path | Traversable) -> str:
+def decode(content: bytes, file: Path | Traversable) -> str:
+    """Return the text of `file`, whose bytes are `content`, without a byte-order mark.
+
+    Raises
+    ------
+    ShardError
+        If it is not UTF-8; names the line.
+    """
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -84,20 +107,31 @@ def _decode(content: bytes, file: Path | Traversable) -> str:
 
 
 def _text_rows(suffix: str, text: str, file: Path | Traversable) -> Iterator[Row]:
-    return {".jsonl": _json_lines, ".json": _json, ".csv": _csv}[suffix](text, file)
+    return {".jsonl": json_lines, ".json": _json, ".csv": _csv}[suffix](text, file)
 
 
-def _json_lines(text: str, file: Path | Traversable) -> Iterator[Row]:
+def json_lines(text: str, file: Path | Traversable) -> Iterator[Row]:
+    """Yield the rows of a JSON Lines file, but for empty lines; see `json_row`."""
     for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ShardError(f"{file}, line {number}: is not JSON: {_why(error)}") from error
-        if not isinstance(row, dict):
-            raise ShardError(f"{file}, line {number}: is a {type(row).__name__}, not an object with fields")
-        yield f"line {number}", row
+        if line.strip():
+            yield f"line {number}", json_row(line, f"{file}, line {number}")
+
+
+def json_row(line: str, place: str) -> Mapping[str, Any]:
+    """Read one line of a JSON Lines file; `place` is named in the error.
+
+    Raises
+    ------
+    ShardError
+        If it is not an object with fields.
+    """
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ShardError(f"{place}: is not JSON: {_why(error)}") from error
+    if not isinstance(row, dict):
+        raise ShardError(f"{place}: is a {type(row).__name__}, not an object with fields")
+    return row
 
 
 def _json(text: str, file: Path | Traversable) -> Iterator[Row]:
@@ -147,7 +181,14 @@ def _parquet(content: bytes, file: Path | Traversable) -> Iterator[Row]:
         yield f"row {number}", row
 
 
-def _record(row: Mapping[str, Any], place: str, domain: Domain) -> Record:
+def to_record(row: Mapping[str, Any], place: str, domain: Domain) -> Record:
+    """Turn the fields of one row into a record; see `read_records`.
+
+    Raises
+    ------
+    ShardError
+        Names `place` and the field.
+    """
     if "text" in row and "label" in row and domain.sentiment_labels:
         return Record(domain.sentiment_instruction, _text(row, "text", place), _label(row["label"], place, domain))
     missing = [field for field in ("instruction", "output") if field not in row]

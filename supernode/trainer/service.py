@@ -16,7 +16,7 @@ from fedlora.errors import FedloraError, PolicyError, TrainerError, WireError
 from fedlora.language_model import BaseModel
 from fedlora.language_model.loading import load
 from fedlora.recipes import Recipe
-from fedlora.shards import read_records
+from fedlora.shards import load_records
 from fedlora.wire import AdapterSpec, Header, Payload, check, decode, encode
 from fedlora.wire.spec import Vector
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
@@ -55,7 +55,7 @@ class ResidentTrainer:
 
     def __init__(self, settings: TrainerSettings) -> None:
         self.settings = settings
-        self.records = read_records(settings.shard, domain(settings.domain))
+        self.records = load_records(settings.shard, domain(settings.domain))
         self.base = BaseModel(settings.base_model_name, settings.base_model).check()
         self.model, self.tokenizer = load(self.base)
         self.padding = int(self.tokenizer.pad_token_id or self.tokenizer.eos_token_id)

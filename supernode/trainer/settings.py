@@ -80,7 +80,7 @@ class TrainerSettings:
     domain : str
         Domain of the shard.
     shard : Path
-        The records; read here and nowhere else.
+        The records, a shard folder or a plain file; read here and nowhere else.
     base_model : Path
         Folder of the base model.
     base_model_name : str

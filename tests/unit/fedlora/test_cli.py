@@ -1,3 +1,4 @@
+import itertools
 import re
 import resource
 import subprocess
@@ -10,6 +11,15 @@ import fedlora
 from fedlora.cli.main import application
 
 FEDLORA = str(Path(sys.executable).with_name("fedlora"))
+GROUPS = {group.name: group.typer_instance for group in application.registered_groups}
+COMMANDS = [
+    *("", "demo", *GROUPS),
+    *(
+        f"{name} {one.name or one.callback.__name__}"
+        for name, group in GROUPS.items()
+        for one in group.registered_commands
+    ),
+]
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -23,8 +33,9 @@ def test_the_version_is_the_packages():
 
 
 def test_help_works_in_both_spellings_everywhere_and_ends_with_an_example():
-    for arguments in (("-h",), ("--help",), ("demo", "-h"), ("demo", "--help"), ("run", "-h"), ("run", "show", "-h")):
-        result = run(*arguments)
+    assert {"run show", "shard import", "adapter merge"} <= set(COMMANDS)
+    for command, option in itertools.product(COMMANDS, ("-h", "--help")):
+        result = run(*command.split(), option)
         assert result.exit_code == 0
         assert COLOUR.sub("", result.stdout).strip().splitlines()[-1].strip().startswith("Example: fedlora")
 

@@ -15,6 +15,7 @@ CODES = {
     "ConfigurationError": 10,
     "ShardError": 11,
     "BaseModelError": 12,
+    "AdapterError": 13,
     "CredentialError": 20,
     "ProcessDiedError": 30,
     "NotReadyError": 31,
@@ -96,7 +97,7 @@ def test_code_is_in_its_band(error):
 @pytest.mark.parametrize(
     ("area", "names"),
     [
-        ("input", {"ConfigurationError", "ShardError", "BaseModelError"}),
+        ("input", {"ConfigurationError", "ShardError", "BaseModelError", "AdapterError"}),
         ("identity", {"CredentialError"}),
         ("processes", {"ProcessDiedError", "NotReadyError", "PortInUseError", "ControlError"}),
         ("site", {"TrainerError", "PolicyError"}),

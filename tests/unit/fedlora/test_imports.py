@@ -14,7 +14,9 @@ sys.meta_path.insert(0, Block())
 
 
 def test_the_coordinator_needs_no_torch():
-    program = BLOCK + "import superlink.server_app, superlink.control, fedlora.cli.demonstration, supernode.worker"
+    modules = ("superlink.server_app", "superlink.control", "supernode.worker", "fedlora.cli.demonstration")
+    modules += ("fedlora.cli.adapter.facts", "fedlora.adapters.exporting", "fedlora.cli.shard.source")
+    program = BLOCK + f"import {', '.join(modules)}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from fedlora.errors import CheckpointError, ReplacedError
 from superlink.checkpoints import Checkpoints
@@ -113,12 +114,13 @@ def test_a_replaced_attempt_commits_nothing(run):
     assert ledger.rounds()[0].state == "training"
 
 
-def test_a_full_disk_is_named_and_leaves_nothing_half_written(run, monkeypatch):
+@pytest.mark.parametrize("kind", [OSError, SafetensorError])  # safetensors' writer has an error of its own
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(run, monkeypatch, kind):
     folder, ledger = run
     ledger.start_round(1, 1, {"a": 1})
 
     def full(*_):
-        raise OSError(28, "No space left on device")
+        raise kind("No space left on device")
 
     monkeypatch.setattr("superlink.checkpoints.write_adapter", full)
     made = commits(folder)

@@ -13,6 +13,7 @@ from fedlora.domains import domain
 from fedlora.errors import PolicyError, TrainerError, WireError
 from fedlora.recipes import Recipe
 from fedlora.shards import read_records, write_records
+from fedlora.shards.shard import write_shard
 from fedlora.wire import AdapterSpec, decode, encode
 from superlink.initialisation import initial_adapter
 from supernode.trainer import trainer_pb2
@@ -36,11 +37,12 @@ def trainer(tiny_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trainer")
     records = read_records(domain("medical").sample("train"), domain("medical"))
     records[0] = dataclasses.replace(records[0], output=f"The word is {CANARY}.")
-    write_records(records, folder / "shard.jsonl")
+    (folder / "shard").mkdir()
+    write_shard(records, folder / "shard", domain("medical"), name="test")
     settings = {
         "site": "test",
         "domain": "medical",
-        "shard": folder / "shard.jsonl",
+        "shard": folder / "shard",
         "base-model": tiny_model,
         "base-model-name": "tiny",
         "state": folder / "state",
@@ -196,6 +198,8 @@ def test_a_message_whose_time_is_over_does_not_reach_the_trainer(trainer):
     ("change", "code", "reason"),
     [
         ({"shard": "nowhere.jsonl"}, 11, "nowhere.jsonl: cannot be read"),
+        ({"shard": "changed"}, 11, "changed/records.jsonl: was changed after its manifest was written: SHA-256 is"),
+        ({"shard": "changed", "domain": "code"}, 11, "changed: is a shard of domain medical, not of code"),
         ({"base-model": "/nowhere"}, 12, "/nowhere is not a base model: no config.json"),
         ({"domain": "law"}, 10, "domain 'law' is not one of"),
         ({"treads": 2}, 10, "treads: unknown key; did you mean 'threads'?"),
@@ -203,7 +207,11 @@ def test_a_message_whose_time_is_over_does_not_reach_the_trainer(trainer):
     ],
 )
 def test_a_trainer_that_cannot_start_says_why(tiny_model, tmp_path, change, code, reason):
-    write_records(read_records(domain("medical").sample("eval"), domain("medical")), tmp_path / "shard.jsonl")
+    records = read_records(domain("medical").sample("eval"), domain("medical"))
+    write_records(records, tmp_path / "shard.jsonl")
+    (tmp_path / "changed").mkdir()
+    write_shard(records, tmp_path / "changed", domain("medical"), name="changed")
+    write_records(records[1:], tmp_path / "changed" / "records.jsonl")
     settings = {
         "site": "test",
         "domain": "medical",

@@ -1,0 +1,59 @@
+"""What makes a folder of an adapter a checkpoint: ``checkpoint.json``, which names every other file with its hash."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlora.errors import AdapterError
+
+__all__ = ["LAYOUT", "NOTE", "CheckpointNote", "changed_files", "file_sha256", "read_note"]
+
+LAYOUT = 1  # version of the folder's layout
+NOTE = "checkpoint.json"
+
+
+@dataclass(frozen=True)
+class CheckpointNote:
+    """Which round a checkpoint is of, in which attempt, and which files are not what was written."""
+
+    round: int
+    epoch: int
+    changed: tuple[str, ...]
+
+
+def read_note(directory: Path) -> CheckpointNote | None:
+    """Read the note in `directory`, and hold the files to it; None where there is no note.
+
+    Raises
+    ------
+    AdapterError
+        If it cannot be read, or is of another layout.
+    """
+    file = directory / NOTE
+    if not file.exists():
+        return None
+    try:
+        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if about["layout"] != LAYOUT:
+            raise AdapterError(f"{file} has layout {about['layout']!r}; this kit reads {LAYOUT}: use the newer kit")
+        return CheckpointNote(int(about["round"]), int(about["epoch"]), changed_files(directory, about["files"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AdapterError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def changed_files(directory: Path, files: Mapping[str, str]) -> tuple[str, ...]:
+    """Return which of `files`, names with hashes, are missing or have another hash."""
+    return tuple(
+        name
+        for name, expected in files.items()
+        if not (directory / name).is_file() or file_sha256(directory / name) != expected
+    )
+
+
+def file_sha256(file: Path) -> str:
+    """Return the hash of a file, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,54 @@
+"""Reading data sets from a hub, with the library `datasets`, which only this needs."""
+
+import os
+from collections.abc import Iterator
+
+from fedlora.domains import Domain
+from fedlora.errors import ShardError
+from fedlora.shards.records import Record, Row, to_records
+
+__all__ = ["PREFIX", "read_hub"]
+
+PREFIX = "hub:"
+ELSEWHERE = "or download a file of it elsewhere and import that"
+
+
+def read_hub(source: str, about: Domain) -> list[Record]:
+    """Read the records of the data set that `source` names.
+
+    Parameters
+    ----------
+    source : str
+        ``hub:OWNER/NAME``, then perhaps ``/CONFIGURATION``, then perhaps ``:SPLIT``, else the split ``train``.
+    about : Domain
+        See `read_records`.
+
+    Raises
+    ------
+    ShardError
+        If the name is none, `datasets` is not installed, the hub cannot be reached or does not have it, or at the
+        first row that is no record.
+    """
+    name, _, split = source.removeprefix(PREFIX).partition(":")
+    parts = name.split("/")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise ShardError(f"{source!r} names no data set; allowed: hub:OWNER/NAME, hub:OWNER/NAME/CONFIGURATION:SPLIT")
+    return to_records(_rows(source, "/".join(parts[:2]), "".join(parts[2:]) or None, split or "train"), source, about)
+
+
+def _rows(source: str, name: str, configuration: str | None, split: str) -> Iterator[Row]:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read when the library is loaded
+    try:
+        import datasets
+    except ImportError as error:
+        raise ShardError(
+            f"{source}: needs the package datasets; run: pip install 'fedlora[hub]', {ELSEWHERE}"
+        ) from error
+    try:
+        found = datasets.load_dataset(name, configuration, split=split)
+    except ConnectionError as error:
+        raise ShardError(f"{source}: the hub cannot be reached: {error}; try again later, {ELSEWHERE}") from error
+    except Exception as error:  # what a hub's client raises for a wrong name, a wrong split or odd files is its own
+        raise ShardError(f"{source}: cannot be read: {type(error).__name__}: {error}") from error
+    for number, row in enumerate(found, 1):
+        yield f"row {number}", row

@@ -1,0 +1,101 @@
+"""New folders: made under another name and put in their place in one step, so that no half-written one is ever seen."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from fedlora.errors import FedloraError
+
+__all__ = ["new_folder"]
+
+
+@contextmanager
+def new_folder(
+    directory: Path,
+    *,
+    error: type[FedloraError],
+    replaceable: Callable[[Path], bool] | None = None,
+    advice: str = "name another folder, or move it away",
+) -> Iterator[Path]:
+    """Yield an empty folder, mode 0700, that becomes `directory` when the block ends well, and is removed otherwise.
+
+    Parameters
+    ----------
+    directory : Path
+        The folder to make; those above it are made as well.
+    error : type
+        The error to raise.
+    replaceable : callable, optional
+        Says of a folder that stands in the place already whether it may be replaced; without it, only an empty one.
+    advice : str
+        What to do where something stands in the place.
+
+    Raises
+    ------
+    FedloraError
+        Of the kind `error`: if something stands in the place that may not be replaced, before anything is written;
+        or if the disk does not take the folder. An `OSError` of the block is taken for the disk's.
+    """
+    final = Path(os.path.realpath(directory))  # a link stays, and what it points to is made
+    hindrance = _hindrance(final, error, replaceable)
+    if hindrance:
+        raise error(f"{directory} {hindrance}; {advice}")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=".fedlora-", dir=final.parent))
+    except OSError as problem:
+        raise error(f"{directory} cannot be made: {problem}") from problem
+    try:
+        yield unfinished
+        for entry in (*unfinished.rglob("*"), unfinished):
+            _make_durable(entry)
+        _place(unfinished, final)
+    except OSError as problem:
+        raise error(f"{directory} cannot be written: {problem}; nothing of it was left behind") from problem
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _hindrance(final: Path, error: type[FedloraError], replaceable: Callable[[Path], bool] | None) -> str:
+    """Say what stands in the place; empty if nothing does that may not be replaced."""
+    try:
+        if not os.path.lexists(final):
+            return ""
+        if not final.is_dir():
+            return "exists and is no folder"
+        if not any(final.iterdir()):
+            return ""
+        if replaceable is None:
+            return "is not empty, and is not overwritten"
+        return "" if replaceable(final) else "holds other things than what would replace it, and stays as it is"
+    except OSError as problem:
+        raise error(f"{final} cannot be read: {problem}") from problem
+
+
+def _place(unfinished: Path, final: Path) -> None:
+    """Rename the folder; one that stood in its place is put back if that fails, and removed if it does not."""
+    aside = None
+    if final.exists() and any(final.iterdir()):
+        aside = Path(tempfile.mkdtemp(prefix=".fedlora-", dir=final.parent))
+        final.rename(aside)
+    try:
+        unfinished.rename(final)
+        _make_durable(final.parent)
+    except BaseException:
+        if aside is not None:
+            with suppress(OSError):
+                aside.rename(final)
+        raise
+    if aside is not None:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _make_durable(entry: Path) -> None:
+    descriptor = os.open(entry, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
