@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedlora.errors import FedloraError
 
-__all__ = ["new_folder"]
+__all__ = ["make_durable", "new_folder"]
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def new_folder(
     try:
         yield unfinished
         for entry in (*unfinished.rglob("*"), unfinished):
-            _make_durable(entry)
+            make_durable(entry)
         _place(unfinished, final)
     except OSError as problem:
         raise error(f"{directory} cannot be written: {problem}; nothing of it was left behind") from problem
@@ -83,7 +83,7 @@ def _place(unfinished: Path, final: Path) -> None:
         final.rename(aside)
     try:
         unfinished.rename(final)
-        _make_durable(final.parent)
+        make_durable(final.parent)
     except BaseException:
         if aside is not None:
             with suppress(OSError):
@@ -93,7 +93,8 @@ def _place(unfinished: Path, final: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _make_durable(entry: Path) -> None:
+def make_durable(entry: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(entry, os.O_RDONLY)
     try:
         os.fsync(descriptor)

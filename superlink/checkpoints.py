@@ -8,7 +8,6 @@ either the round is in the ledger as aggregated and its checkpoint is there, or 
 
 import json
 import logging
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from safetensors.numpy import load_file
 
 from fedlora.adapters.checkpoint import LAYOUT, NOTE, changed_files, file_sha256
 from fedlora.errors import CheckpointError, WireError
+from fedlora.folders import make_durable
 from fedlora.wire import AdapterSpec
 from fedlora.wire.spec import Vector
 from superlink.adapters import join_adapter, write_adapter
@@ -71,7 +71,7 @@ class Checkpoints:
             about = {"layout": LAYOUT, "round": number, "epoch": epoch, "files": files}
             (unfinished / NOTE).write_text(json.dumps(about, indent=2), encoding="utf-8")
             for file in (*unfinished.iterdir(), unfinished):
-                _make_durable(file)
+                make_durable(file)
         except (OSError, SafetensorError) as error:  # a full disk is either, depending on who writes
             shutil.rmtree(unfinished, ignore_errors=True)
             raise CheckpointError(f"the checkpoint of round {number} cannot be written: {error}") from error
@@ -83,7 +83,7 @@ class Checkpoints:
         try:
             shutil.rmtree(final, ignore_errors=True)  # one that an earlier attempt left and that was found damaged
             unfinished.rename(final)
-            _make_durable(self.directory)
+            make_durable(self.directory)
         except OSError as error:
             raise CheckpointError(f"the checkpoint of round {number} cannot be put in place: {error}") from error
         for _, old in self._found()[self.keep :]:
@@ -133,11 +133,3 @@ def _read(number: int, directory: Path) -> Checkpoint:
         return Checkpoint(number, join_adapter(tensors, spec), spec)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, WireError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {directory} is damaged: {error}") from error
-
-
-def _make_durable(entry: Path) -> None:
-    descriptor = os.open(entry, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
