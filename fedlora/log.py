@@ -2,8 +2,12 @@
 
 import logging
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-__all__ = ["show"]
+__all__ = ["printable", "show", "written_to"]
 
 
 def show() -> logging.Logger:
@@ -16,3 +20,40 @@ def show() -> logging.Logger:
     log.setLevel(logging.INFO)
     log.propagate = False
     return log
+
+
+@contextmanager
+def written_to(file: Path) -> Iterator[None]:
+    """Let the lines of our loggers, from INFO on, be added to `file` too, with the time in UTC, during the block.
+
+    An error that ends the block is its last line.
+    """
+    log = logging.getLogger("fedlora")
+    handler = logging.FileHandler(file, encoding="utf-8")
+    handler.setLevel(logging.INFO)
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%SZ"))
+    log.addHandler(handler)
+    try:
+        yield
+    except Exception as error:
+        log.error("%s: %s", type(error).__name__, error)
+        raise
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+def printable(text: str) -> str:
+    """Return `text` with line breaks and control characters spelt out: a site's words must not steer a terminal."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
+
+
+class _Lines(logging.Formatter):
+    """One line for each record, whatever is in it; times in UTC."""
+
+    converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))

@@ -55,6 +55,11 @@ class RunFolder:
         return self.directory / "ledger.sqlite"
 
     @property
+    def log(self) -> Path:
+        """The file of what the ServerApps of all attempts have logged."""
+        return self.directory / "log.txt"
+
+    @property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints of aggregated rounds."""
         return Checkpoints(self.directory / "checkpoints")

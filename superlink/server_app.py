@@ -11,7 +11,7 @@ from flwr.serverapp import Grid, ServerApp
 import fedlora
 from fedlora.environment import runs_directory
 from fedlora.errors import CheckpointError, FedloraError, ParticipationError, SpecMismatchError
-from fedlora.log import show
+from fedlora.log import show, written_to
 from fedlora.wire import AdapterSpec, encode
 from fedlora.wire.spec import Vector
 from superlink.budget import Budget
@@ -40,10 +40,10 @@ def main(grid: Grid, context: Context) -> None:
     folder = RunFolder(runs_directory(), config.run)
     folder.create()
     ledger = Ledger(folder.ledger)
-    log.info("fedlora %s, run %s, epoch %d", fedlora.__version__, config.run, config.epoch)
     try:
         ledger.start_attempt(config.epoch, context.run_id)
-        with _alive(folder, config.epoch):
+        with written_to(folder.log), _alive(folder, config.epoch):
+            log.info("fedlora %s, run %s, epoch %d", fedlora.__version__, config.run, config.epoch)
             _attempt(grid, config, folder, ledger)
         ledger.end_attempt(config.epoch, "completed")
     except FedloraError as error:

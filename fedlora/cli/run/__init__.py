@@ -3,6 +3,7 @@
 import typer
 
 from fedlora.cli.run.list import list_runs
+from fedlora.cli.run.log import log
 from fedlora.cli.run.resume import resume
 from fedlora.cli.run.show import show
 from fedlora.cli.run.stop import stop
@@ -18,5 +19,6 @@ application.command(epilog="Example: fedlora run submit tweets --sites a,b --dom
 application.command("list", epilog="Example: fedlora run list --format json")(list_runs)
 application.command(epilog="Example: fedlora run show tweets")(show)
 application.command(epilog="Example: fedlora run watch tweets")(watch)
+application.command(epilog="Example: fedlora run log tweets --follow")(log)
 application.command(epilog="Example: fedlora run stop tweets --yes")(stop)
 application.command(epilog="Example: fedlora run resume tweets")(resume)

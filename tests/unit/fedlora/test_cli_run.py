@@ -3,29 +3,12 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from fedlora.cli.main import application
 from fedlora.errors import BudgetError, ConfigurationError, RunError
 from superlink.ledger import Ledger, TurnRow
-from superlink.runs import RunFolder, RunState, verdict
+from superlink.runs import RunState, verdict
 
 SUBMIT = ("submit", "tweets", "--sites", "a,b", "--rounds", "2", "--budget", "1.5")
-
-
-@pytest.fixture
-def run(tmp_path):
-    def call(*arguments: str, **options):
-        return CliRunner().invoke(
-            application, ["run", *arguments, "--runs", str(tmp_path)], env={"COLUMNS": "150", "TERM": "dumb"}, **options
-        )
-
-    return call
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return RunFolder(tmp_path, "tweets")
 
 
 def write(folder, outcome="running", reason=""):
@@ -73,6 +56,7 @@ def test_submit_writes_the_run_down_once(run, folder):
         (("stop", "none", "--yes"), RunError, "there is no run none in"),
         (("resume", "none"), RunError, "there is no run none in"),
         (("watch", "none"), RunError, "there is no run none in"),
+        (("log", "none"), RunError, "there is no run none in"),
     ],
 )
 def test_what_cannot_be_done_is_named(run, tmp_path, arguments, error, reason):
