@@ -204,7 +204,11 @@ def test_a_damaged_checkpoint_costs_its_round_and_no_more(kept):
     newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
     folder.resume(epoch=1)
     assert finish(kept, folder).state is RunState.COMPLETED
-    assert "is damaged" in kept.log("superexec")
+    ledger = Ledger(folder.ledger, readonly=True)
+    rounds = [(row.number, row.epoch, row.state) for row in ledger.rounds() if row.state != "training"]
+    ledger.close()
+    assert rounds == [(1, 1, "aggregated"), (2, 1, "discarded"), (2, 2, "aggregated"), (3, 2, "aggregated")]
+    assert "round-0002 is damaged" in folder.log.read_text()
     saved = load_file(folder.adapter / "adapter_model.safetensors")
     for name, values in stub_trainer.spec().views(expected()):
         assert saved[name].tobytes() == values.tobytes(), name
