@@ -116,6 +116,7 @@ def _advice(reason: str) -> str:
         ("CERTIFICATE_VERIFY_FAILED", "the SuperLink's certificate was not issued by this federation's CA"),
         ("Invalid timestamp", f"this machine's clock is off; it says {time.strftime('%H:%M:%S %Z')}"),
         ("Failed to activate SuperNode", "this node's key is not registered at the SuperLink, or no longer"),
+        ("Socket closed", "what listens there has hung up: a SuperLink answers to TLS alone"),
         ("Invalid node ID", "this node's key is no longer registered at the SuperLink"),
     ):
         if sign in reason:

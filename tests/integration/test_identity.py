@@ -1,5 +1,6 @@
 """Who is turned away, and that it says why in its own log."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from flwr.proto.fleet_pb2_grpc import FleetStub
 from fedlora import pki
 from fedlora.cli.settings_file import write_settings
 from fedlora.processes import Parts, free_ports
+from supernode.fleet import observed_fleet_stub
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +70,14 @@ def test_a_node_with_a_wrong_ca_refuses_the_superlink(running, tmp_path, strange
         wait_until_said(part, "the SuperLink's certificate was not issued by this federation's CA")
 
 
-def test_a_plaintext_client_is_turned_away(running):
+def test_a_plaintext_node_is_turned_away(running, tmp_path, monkeypatch, caplog):
+    """The node's own stub on a channel without TLS, which no setting of ours can bring about."""
+    monkeypatch.setattr(logging.getLogger("fedlora"), "propagate", True)
     with grpc.insecure_channel(f"127.0.0.1:{running.ports.fleet}") as channel, pytest.raises(grpc.RpcError) as refused:
-        FleetStub(channel).PullMessages(PullMessagesRequest(), timeout=10)
+        observed_fleet_stub(tmp_path)(channel).PullMessages(PullMessagesRequest(), timeout=10)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "(what listens there has hung up: a SuperLink answers to TLS alone)" in caplog.text
+    assert not (tmp_path / "last-fleet-call").exists()
 
 
 def test_a_node_without_a_signature_is_turned_away(running):

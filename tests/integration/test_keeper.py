@@ -77,7 +77,7 @@ def test_a_site_that_nobody_has_registered_is_named_at_once(kept):
     folder = submit(kept, sites="site-1,site-3")
     said = finish(kept, folder, seconds=20)
     assert said.error.__name__ == "ParticipationError"
-    assert said.reason == "site(s) site-3 are not registered at the SuperLink; registered are site-1, site-2"
+    assert said.reason.startswith("site(s) site-3 are not registered at the SuperLink; registered are site-1, site-2.")
     folder.resume(epoch=0)
     assert finish(kept, folder, seconds=20).error.__name__ == "ParticipationError"
 

@@ -30,15 +30,15 @@ def submit(federation, name="", **changes) -> RunFolder:
 
 
 def wait(federation, folder, done, seconds=150, revive=True):
-    """Wait until `done` says so of the run's ledger, starting dead parts again meanwhile."""
+    """Wait until `done` says so of the run's ledger (None before there is one), starting dead parts again meanwhile."""
     end = time.monotonic() + seconds
     while True:
-        if folder.ledger.exists():
-            ledger = Ledger(folder.ledger, readonly=True)
-            try:
-                if done(ledger):
-                    return
-            finally:
+        ledger = Ledger(folder.ledger, readonly=True) if folder.ledger.exists() else None
+        try:
+            if done(ledger):
+                return
+        finally:
+            if ledger:
                 ledger.close()
         if revive:
             federation.parts.revive()
@@ -49,7 +49,9 @@ def wait(federation, folder, done, seconds=150, revive=True):
 
 
 def in_round(number):
-    return lambda ledger: any(row.number == number and row.state == "training" for row in ledger.rounds())
+    return lambda ledger: (
+        ledger is not None and any(row.number == number and row.state == "training" for row in ledger.rounds())
+    )
 
 
 def finish(federation, folder, seconds=150):
@@ -187,7 +189,7 @@ def full_disk(kept):
 
 def test_a_full_disk_holds_a_run_up_until_there_is_room(kept, full_disk):
     folder = submit(kept)
-    wait(kept, folder, lambda ledger: any("CheckpointError" in row.reason for row in ledger.attempts()))
+    wait(kept, folder, lambda ledger: ledger and any("CheckpointError" in row.reason for row in ledger.attempts()))
     full_disk()
     assert finish(kept, folder).state is RunState.COMPLETED
     attempts = assert_undisturbed(kept, folder)
