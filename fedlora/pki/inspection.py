@@ -89,8 +89,8 @@ def inspect(path: Path) -> list[Credential]:
         chosen = found if path.is_dir() else [one for one in found if one.file == path]
         if not chosen:
             raise CredentialError(
-                f"{path} holds no key, certificate, request or secret; make some with: fedlora pki init, or fedlora node "
-                "keygen"
+                f"{path} holds no key, certificate, request or secret; make some with: fedlora pki init, or fedlora "
+                "node keygen"
             )
         return [_look(one, found) for one in chosen]
     except OSError as error:

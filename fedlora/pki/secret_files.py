@@ -18,6 +18,8 @@ __all__ = [
     "write_together",
 ]
 
+MOVE = "move it away first"
+
 
 def private_directory(directory: Path) -> Path:
     """Create `directory` with mode 0700 if it is not there, and return it.
@@ -50,7 +52,7 @@ def new_private_directory(directory: Path) -> Iterator[Path]:
         raise
 
 
-def refuse_existing(*files: Path) -> None:
+def refuse_existing(*files: Path, advice: str = MOVE) -> None:
     """Check that none of `files` exists, before the first of a pair is written.
 
     Raises
@@ -60,7 +62,7 @@ def refuse_existing(*files: Path) -> None:
     """
     for file in files:
         if os.path.lexists(file):
-            raise CredentialError(f"{file} exists already and is not overwritten; move it away first")
+            raise CredentialError(f"{file} exists already and is not overwritten; {advice}")
 
 
 def previous(file: Path) -> Path:
@@ -80,23 +82,25 @@ def write_private(file: Path, content: bytes) -> Path:
     return file
 
 
-def write_together(contents: Mapping[Path, bytes], *, replace: bool = False) -> None:
+def write_together(contents: Mapping[Path, bytes], *, replace: bool | None = None) -> None:
     """Write files of one folder, mode 0600, under other names first, then put them in their places; all or none.
 
     Parameters
     ----------
     contents : mapping
         What goes into each file.
-    replace : bool
-        Whether files that stand there are replaced, and kept beside with ``.previous``.
+    replace : bool, optional
+        Whether files that stand there are replaced, and kept beside with ``.previous``; None where the user cannot ask
+        for it.
 
     Raises
     ------
     CredentialError
         If a file exists that is not to be replaced, or the disk does not take one; nothing has changed then.
     """
+    advice = MOVE if replace is None else f"{MOVE}, or replace it with --force"
     if not replace:
-        refuse_existing(*contents)
+        refuse_existing(*contents, advice=advice)
     drafts: dict[Path, Path] = {}
     try:
         for file, content in contents.items():
@@ -108,7 +112,7 @@ def write_together(contents: Mapping[Path, bytes], *, replace: bool = False) -> 
             _link(drafts)
     except FileExistsError as error:  # since we looked
         raise CredentialError(
-            f"{error.filename2 or error.filename} exists already and is not overwritten; move it away first"
+            f"{error.filename2 or error.filename} exists already and is not overwritten; {advice}"
         ) from error
     except OSError as error:
         listed = " and ".join(str(file) for file in contents)
