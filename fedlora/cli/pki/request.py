@@ -39,4 +39,6 @@ def request(
             repeat_request(folder, replace=force) if renew else create_request(folder, names=names or [], replace=force)
         )
     typer.echo(f"request in {made}; sign it at the CA with: fedlora pki sign server.csr --ca DIR --to server.crt")
+    if not renew and (directory / "server.crt").exists():
+        typer.echo("the server.crt that is there belongs to the key before: without the new one no SuperLink starts")
     typer.echo(f"then bring server.crt to {directory}; {directory / 'server.key'} never leaves this machine")
