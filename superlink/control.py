@@ -13,6 +13,7 @@ from flwr.proto.control_pb2 import (
     RegisterNodeRequest,
     StartRunRequest,
     StopRunRequest,
+    UnregisterNodeRequest,
 )
 from flwr.proto.fab_pb2 import Fab
 from flwr.supercore.control import ControlHttpClient
@@ -21,7 +22,7 @@ from flwr.supercore.error import FlowerError
 from fedlora.errors import ControlError
 from fedlora.flower import AppBundle
 
-__all__ = ["Attempt", "Control"]
+__all__ = ["Attempt", "Control", "Node"]
 
 Result = TypeVar("Result")
 
@@ -48,6 +49,39 @@ class Attempt:
     def finished(self) -> bool:
         """Whether it has ended, in whichever way."""
         return self.status == "finished"
+
+
+@dataclass(frozen=True)
+class Node:
+    """What the SuperLink knows of a node, unregistered ones included: their keys are spent.
+
+    Attributes
+    ----------
+    name : str
+        The site's.
+    id : int
+        Flower's id of it.
+    status : str
+        ``registered`` (was never online), ``online``, ``offline`` or ``unregistered``.
+    registered_at, last_activated_at, last_deactivated_at, unregistered_at : str or None
+        When, in ISO 8601.
+    public_key : bytes
+        As it was registered: PEM.
+    """
+
+    name: str
+    id: int
+    status: str
+    registered_at: str
+    last_activated_at: str | None
+    last_deactivated_at: str | None
+    unregistered_at: str | None
+    public_key: bytes
+
+    @property
+    def registered(self) -> bool:
+        """Whether it may come in."""
+        return self.status != "unregistered"
 
 
 class Control:
@@ -91,10 +125,32 @@ class Control:
         request = RegisterNodeRequest(public_key=public_key_pem, name=name)
         return int(self._asked("register the node", lambda: self._client.RegisterNode(request).node_id))
 
+    def unregister_node(self, node_id: int) -> None:
+        """Turn a node away from now on; its key can never be registered again."""
+        request = UnregisterNodeRequest(node_id=node_id)
+        self._asked("unregister the node", lambda: self._client.UnregisterNode(request))
+
     def nodes(self) -> dict[str, str]:
         """Return the state of each registered node (``registered``, ``online``, ``offline``) by its site's name."""
+        return {node.name: node.status for node in self.node_list() if node.registered}
+
+    def node_list(self) -> list[Node]:
+        """Return all that is known of each node, by name and in the order of registration."""
         found = self._asked("list the nodes", lambda: self._client.ListNodes(ListNodesRequest()))
-        return {node.name: node.status for node in found.nodes_info}
+        nodes = [
+            Node(
+                name=node.name,
+                id=int(node.node_id),
+                status=node.status,
+                registered_at=node.registered_at,
+                last_activated_at=node.last_activated_at or None,
+                last_deactivated_at=node.last_deactivated_at or None,
+                unregistered_at=node.unregistered_at or None,
+                public_key=node.public_key,
+            )
+            for node in found.nodes_info
+        ]
+        return sorted(nodes, key=lambda node: (node.name, node.registered_at))
 
     def start_run(self, app: AppBundle, config: Mapping[str, bool | float | int | str]) -> int:
         """Submit `app` with `config` over its defaults; return Flower's id of the run."""

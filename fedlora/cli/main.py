@@ -11,6 +11,8 @@ import typer
 import fedlora
 from fedlora.cli.adapter import application as adapter
 from fedlora.cli.demo import demo
+from fedlora.cli.node import application as node
+from fedlora.cli.pki import application as pki
 from fedlora.cli.run import application as run
 from fedlora.cli.shard import application as shard
 from fedlora.errors import FedloraError
@@ -47,6 +49,8 @@ def root(
 application.add_typer(run, name="run")
 application.add_typer(shard, name="shard")
 application.add_typer(adapter, name="adapter")
+application.add_typer(pki, name="pki")
+application.add_typer(node, name="node")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
 
 

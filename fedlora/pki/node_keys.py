@@ -7,24 +7,25 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedlora.errors import CredentialError
-from fedlora.pki.secret_files import refuse_existing, write_private
+from fedlora.pki.reading import key_sha256
+from fedlora.pki.secret_files import write_together
 
-__all__ = ["create_node_key", "load_node_key", "public_key_pem"]
+__all__ = ["create_node_key", "load_node_key", "public_key_pem", "public_key_sha256"]
 
 
-def create_node_key(file: Path) -> Path:
-    """Create a node key: the private half in `file`, the public half beside it with ``.pub``; return the latter."""
+def create_node_key(file: Path, *, replace: bool = False) -> Path:
+    """Create a node key: the private half in `file`, the public half beside it with ``.pub``; return the latter.
+
+    Files that stand there are refused; with `replace` they are replaced, and kept beside with ``.previous``.
+    """
     public = file.with_name(f"{file.name}.pub")
-    refuse_existing(file, public)
     key = ec.generate_private_key(ec.SECP384R1())
-    write_private(
-        file,
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-        ),
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
     line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return write_private(public, line + b"\n")
+    write_together({file: secret, public: line + b"\n"}, replace=replace)
+    return public
 
 
 def load_node_key(file: Path) -> ec.EllipticCurvePrivateKey:
@@ -59,3 +60,11 @@ def public_key_pem(file: Path) -> bytes:
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
         raise CredentialError(f"{file} is not an ECDSA P-384 public key")
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def public_key_sha256(pem: bytes) -> str | None:
+    """Return the SHA-256 of a public key that was registered, in hexadecimal, or None if it is none."""
+    try:
+        return key_sha256(serialization.load_pem_public_key(pem))
+    except (ValueError, UnsupportedAlgorithm):
+        return None

@@ -1,10 +1,17 @@
-"""A folder of runs with one run in it, and the command line on it."""
+"""What the tests of the shared package have in common: a folder of runs with the command line on it; certificates."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from fedlora.cli.main import application
+from fedlora.pki import Authority, create_authority, issue_server_certificate
 from superlink.runs import RunFolder
+
+NAMES = ("superlink.example", "localhost", "127.0.0.1", "::1")
 
 
 @pytest.fixture
@@ -20,3 +27,23 @@ def run(tmp_path):
 @pytest.fixture
 def folder(tmp_path):
     return RunFolder(tmp_path, "tweets")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A CA, in a folder of its own."""
+    return create_authority(tmp_path_factory.mktemp("ca"), federation="test")
+
+
+@pytest.fixture(scope="module")
+def server(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Certificate and key of a server with NAMES, in a folder of their own."""
+    return issue_server_certificate(authority, tmp_path_factory.mktemp("server"), names=NAMES)
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    """Let every mode through, so that a file is private because it was asked for."""
+    before = os.umask(0)
+    yield
+    os.umask(before)

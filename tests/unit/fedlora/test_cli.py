@@ -33,7 +33,7 @@ def test_the_version_is_the_packages():
 
 
 def test_help_works_in_both_spellings_everywhere_and_ends_with_an_example():
-    assert {"run show", "shard import", "adapter merge"} <= set(COMMANDS)
+    assert {"run show", "shard import", "adapter merge", "pki renew", "node list"} <= set(COMMANDS)
     for command, option in itertools.product(COMMANDS, ("-h", "--help")):
         result = run(*command.split(), option)
         assert result.exit_code == 0

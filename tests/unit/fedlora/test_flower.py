@@ -85,6 +85,7 @@ TOUCHED = [
     ("flwr.supercore.heartbeat", "make_task_heartbeat_fn_http", None, "supernode/worker.py"),
     ("flwr.supercore.superexec.run_superexec", "_SUPEREXEC_AUTH_METHODS", None, "supernode/worker.py"),
     ("flwr.supercore.control", "ControlHttpClient", None, "superlink/control.py"),
+    ("flwr.proto.control_pb2", "UnregisterNodeRequest", None, "superlink/control.py"),
 ]
 
 

@@ -1,0 +1,26 @@
+"""``fedlora pki``: the federation's CA, and the SuperLink's certificate."""
+
+import typer
+
+from fedlora.cli.pki.init import init
+from fedlora.cli.pki.renew import renew
+from fedlora.cli.pki.request import request
+from fedlora.cli.pki.server import server
+from fedlora.cli.pki.show import show
+from fedlora.cli.pki.sign import sign
+
+__all__ = ["application"]
+
+application = typer.Typer(
+    help="Make the federation's CA and the SuperLink's certificate, look at them, and renew them.",
+    no_args_is_help=True,
+    epilog="Example: fedlora pki show ca",
+)
+application.command(epilog="Example: fedlora pki init ca --federation hospitals")(init)
+application.command(epilog="Example: fedlora pki server ca --name superlink.example.org --name localhost")(server)
+application.command(epilog="Example: fedlora pki request superlink --name superlink.example.org --name localhost")(
+    request
+)
+application.command(epilog="Example: fedlora pki sign superlink/server.csr --ca ca --to server.crt")(sign)
+application.command(epilog="Example: fedlora pki show ca --format json")(show)
+application.command(epilog="Example: fedlora pki renew ca server --yes")(renew)
