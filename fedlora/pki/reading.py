@@ -111,7 +111,10 @@ def read_pair(directory: Path, role: Role) -> tuple[x509.Certificate, ec.Ellipti
         If there is none or half a pair, either cannot be used, the role is another, or they do not belong together.
     """
     certificate_file, key_file = directory / f"{role.stem}.crt", directory / f"{role.stem}.key"
-    missing = [file for file in (certificate_file, key_file) if not file.exists()]
+    try:
+        missing = [file for file in (certificate_file, key_file) if not file.exists()]
+    except OSError as error:
+        raise CredentialError(f"cannot read {directory}: {error.strerror}") from error
     if len(missing) == 2:
         raise CredentialError(f"{directory} has neither {role.stem}.crt nor {role.stem}.key; {_how_to_make(role)}")
     if missing:

@@ -1,5 +1,6 @@
 """A server's certificate for a key that stays on the SuperLink's machine: a request goes to the CA, and is signed."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def create_request(directory: Path, *, names: Sequence[str], replace: bool = Fal
     key = ec.generate_private_key(ec.SECP384R1())
     file = directory / "server.csr"
     contents = {directory / "server.key": private_pem(key), file: _pem(server_request(key, names))}
-    if not replace and (directory / "server.crt").exists():
+    if not replace and os.path.lexists(directory / "server.crt"):
         raise CredentialError(
             f"{directory / 'server.crt'} exists, and a new key would not belong to it; ask for a new certificate on "
             "the same key with --renew, or for one on a new key with --force"

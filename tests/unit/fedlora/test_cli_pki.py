@@ -290,3 +290,35 @@ def test_exit_codes_of_the_program(ca):
     done = subprocess.run(program, capture_output=True, text=True, env={**os.environ, "TERM": "dumb"})
     assert done.returncode == CredentialError.exit_code
     assert re.fullmatch(r"error: .*ca\.crt exists already and is not overwritten; move it away first\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("init", "new", "--federation", "a"),
+        ("server", "ca", "--name", "a", "--force"),
+        ("request", "new", "--name", "a"),
+        ("request", "ca", "--name", "a"),
+        ("sign", "server.csr", "--ca", "ca", "--to", "server.crt", "--yes"),
+        ("show", "ca"),
+        ("show", "ca/ca.crt"),
+        ("renew", "ca", "--yes"),
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_a_folder_that_is_somebody_elses(pair, tmp_path, monkeypatch, arguments):
+    before = contents(pair)
+    monkeypatch.chdir("/")
+    whole = [str(tmp_path / one) if one.split("/")[0] in ("new", "ca", "server.csr") else one for one in arguments]
+    user = os.geteuid()
+    tmp_path.chmod(0)
+    try:
+        if user == 0:  # for whom no folder is closed
+            os.seteuid(65534)
+        message = refused(*whole)
+    finally:
+        os.seteuid(user)
+        tmp_path.chmod(0o700)
+    assert "Permission denied" in message
+    assert contents(pair) == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["ca"]
