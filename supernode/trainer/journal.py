@@ -3,15 +3,23 @@
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fedlora.errors import PolicyError, TrainerError
 
-__all__ = ["Journal", "Turn"]
+__all__ = ["Journal", "Opening", "Turn"]
 
 MOST_RUN_NAME = 64
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What was agreed on when an epoch of a run was opened."""
+
+    recipe_sha256: str
+    codec: str
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,8 @@ class Journal:
         self.directory = directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def open_epoch(self, run: str, epoch: int) -> None:
-        """Note that `epoch` of `run` has begun.
+    def open_epoch(self, run: str, epoch: int, opening: Opening) -> None:
+        """Note that `epoch` of `run` has begun, and with what.
 
         Raises
         ------
@@ -53,7 +61,20 @@ class Journal:
         known = self._read(run)
         if epoch < known.get("epoch", 0):
             raise PolicyError(f"epoch {epoch} of run {run} is over: epoch {known['epoch']} has begun")
-        self._write(run, {**known, "epoch": epoch})
+        self._write(run, {**known, "epoch": epoch, "opening": asdict(opening)})
+
+    def opening(self, run: str) -> Opening:
+        """Return with what the newest epoch of `run` was opened, also before a restart.
+
+        Raises
+        ------
+        PolicyError
+            If none was.
+        """
+        known = self._read(run)
+        if "opening" not in known:
+            raise PolicyError(f"run {run} is not open at this trainer; it must be configured first")
+        return Opening(**known["opening"])
 
     def answer_before(self, turn: Turn) -> bytes | None:
         """Return the answer that `turn` was given before, or None if it is a new one.
@@ -80,7 +101,7 @@ class Journal:
         """Keep `answer`; after a crash either all of this happened or nothing did."""
         _replace(self._answer_file(turn.run), answer)
         fields = {"epoch": turn.epoch, "last": turn.place, "adapter_sha256": turn.adapter_sha256}
-        self._write(turn.run, fields)
+        self._write(turn.run, {**self._read(turn.run), **fields})
 
     def _read(self, run: str) -> dict[str, Any]:
         file = self._journal_file(run)

@@ -21,7 +21,7 @@ from fedlora.wire import AdapterSpec, Header, Payload, check, decode, encode
 from fedlora.wire.spec import Vector
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
 from supernode.trainer.examples import tokenise
-from supernode.trainer.journal import Journal, Turn
+from supernode.trainer.journal import Journal, Opening, Turn
 from supernode.trainer.model import AdapterModel
 from supernode.trainer.settings import Policy, TrainerSettings
 from supernode.trainer.training import RoundFigures, train_round
@@ -144,7 +144,6 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         self.policy = policy
         self.journal = journal
         self.busy = threading.Lock()
-        self.opened: dict[str, tuple[Recipe, str]] = {}  # run: what Configure agreed on
 
     @_answering
     def Describe(  # noqa: N802 - this and the next two are named by trainer.proto
@@ -169,8 +168,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
             spec = self.trainer.load(recipe).spec
             if request.spec_sha256 != spec.sha256:
                 raise WireError(f"spec {request.spec_sha256[:12]} is not this trainer's {spec.sha256[:12]}")
-            self.journal.open_epoch(request.run, request.epoch)
-            self.opened[request.run] = recipe, request.codec
+            self.journal.open_epoch(request.run, request.epoch, Opening(recipe.sha256, request.codec))
         log.info("run %s, epoch %d: open", request.run, request.epoch)
         return trainer_pb2.Configuration(policy_sha256=self.policy.sha256)
 
@@ -190,9 +188,9 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
             self.busy.release()
 
     def _train(self, request: trainer_pb2.TrainRequest, interrupted: Callable[[], bool]) -> trainer_pb2.Update:
-        if request.run not in self.opened:
-            raise PolicyError(f"run {request.run} is not open at this trainer; it must be configured first")
-        recipe, codec = self.opened[request.run]
+        opening = self.journal.opening(request.run)
+        recipe = self.policy.recipe(opening.recipe_sha256)  # the policy may have changed with a restart
+        self.policy.allow_codec(opening.codec)
         if request.round > recipe.rounds:
             raise PolicyError(f"round {request.round} is beyond the {recipe.rounds} rounds of recipe {recipe.name}")
         spec = self.trainer.load(recipe).spec
@@ -215,7 +213,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
             epoch=request.epoch,
             round_number=request.round,
             examples=figures.examples,
-            codec=codec,
+            codec=opening.codec,
         )
         answer = trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=update.blocks),

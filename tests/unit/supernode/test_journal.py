@@ -1,7 +1,9 @@
 import pytest
 
 from fedlora.errors import PolicyError, TrainerError
-from supernode.trainer.journal import Journal, Turn
+from supernode.trainer.journal import Journal, Opening, Turn
+
+OPENING = Opening("r" * 64, "fp32")
 
 
 def turn(epoch=1, round_number=1, adapter="a"):
@@ -11,7 +13,7 @@ def turn(epoch=1, round_number=1, adapter="a"):
 @pytest.fixture
 def journal(tmp_path):
     made = Journal(tmp_path / "journal")
-    made.open_epoch("run", 1)
+    made.open_epoch("run", 1, OPENING)
     return made
 
 
@@ -20,6 +22,13 @@ def test_a_new_round_is_trained_and_the_same_call_again_is_answered_as_before(jo
     journal.record(turn(), b"update")
     assert journal.answer_before(turn()) == b"update"
     assert Journal(journal.directory).answer_before(turn()) == b"update"  # also after a restart
+
+
+def test_an_open_epoch_is_still_open_after_a_restart(journal):
+    journal.record(turn(), b"update")
+    assert Journal(journal.directory).opening("run") == OPENING
+    with pytest.raises(PolicyError, match="run other is not open at this trainer; it must be configured first"):
+        journal.opening("other")
 
 
 def test_a_round_had_its_turn_once(journal):
@@ -34,17 +43,17 @@ def test_a_round_had_its_turn_once(journal):
 
 
 def test_an_older_epoch_is_over(journal):
-    journal.open_epoch("run", 3)
+    journal.open_epoch("run", 3, OPENING)
     with pytest.raises(PolicyError, match="epoch 2 of run run is over: epoch 3 has begun"):
-        journal.open_epoch("run", 2)
+        journal.open_epoch("run", 2, OPENING)
     with pytest.raises(PolicyError, match="epoch 1 of run run is not open; open is 3"):
         journal.answer_before(turn(epoch=1))
-    journal.open_epoch("run", 3)  # the same coordinator may ask twice
+    journal.open_epoch("run", 3, OPENING)  # the same coordinator may ask twice
 
 
 def test_a_newer_epoch_may_repeat_a_round(journal):
     journal.record(turn(round_number=5), b"update")
-    journal.open_epoch("run", 2)
+    journal.open_epoch("run", 2, OPENING)
     assert journal.answer_before(turn(epoch=2, round_number=4)) is None
 
 
@@ -56,7 +65,7 @@ def test_an_epoch_that_was_never_opened_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["../../outside", "/etc/passwd", "a\0b", "r\u00fcn"])
 def test_a_name_from_the_network_is_never_a_path(tmp_path, name):
     journal = Journal(tmp_path / "journal")
-    journal.open_epoch(name, 1)
+    journal.open_epoch(name, 1, OPENING)
     journal.record(Turn(name, 1, 1, "a"), b"x")
     assert {file.parent for file in tmp_path.rglob("*") if file.is_file()} == {tmp_path / "journal"}
 
@@ -64,7 +73,7 @@ def test_a_name_from_the_network_is_never_a_path(tmp_path, name):
 @pytest.mark.parametrize("name", ["", "x" * 65])
 def test_a_name_that_is_too_long_or_empty_is_refused(tmp_path, name):
     with pytest.raises(PolicyError, match="a run's name has 1 to 64 characters"):
-        Journal(tmp_path).open_epoch(name, 1)
+        Journal(tmp_path).open_epoch(name, 1, OPENING)
 
 
 def test_a_damaged_journal_is_said_and_not_forgotten(journal):
