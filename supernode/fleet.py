@@ -94,10 +94,13 @@ class ObservedFleetStub(FleetStub):
             self._reason = reason
 
     def _rejoining(self, activate: Callable[..., Any], node_id_file: Path) -> Callable[..., Any]:
+        # As it is now: Flower wraps it later, and its wrapper ends the process where the old id is not known any more.
+        deactivate = self.DeactivateNode
+
         def rejoin(*arguments: Any, **named: Any) -> Any:
             if node_id_file.exists():
                 try:
-                    self.DeactivateNode(DeactivateNodeRequest(node_id=int(node_id_file.read_text())))
+                    deactivate(DeactivateNodeRequest(node_id=int(node_id_file.read_text())))
                     log.info("the node was still held for online and has been deactivated")
                 except (grpc.RpcError, ValueError):
                     log.debug("the node was not held for online, or its id has changed")

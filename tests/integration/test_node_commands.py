@@ -98,7 +98,7 @@ def test_a_site_comes_in_is_turned_away_and_comes_back_with_a_new_key(running, n
         control.register_node(pki.public_key_pem(key), "late")
     new = keygen(site, "--force")
     assert node("register", "late", new).exit_code == 0
-    (site / "state" / "node-id").unlink()  # the id of the old key; docs/identity.md
+    assert (site / "state" / "node-id").exists()  # the id of the old key, which the SuperLink does not know any more
     with supernode(running, site):
         running.parts.wait_until(lambda: running.status("late") == "online", "the node with its new key", 60)
 

@@ -54,6 +54,17 @@ def test_a_site_that_is_not_there_at_first_joins_later(running):
     assert set(found) == {first, last}
 
 
+def test_a_site_that_comes_late_with_another_spec_is_left_out_by_name(running):
+    running.end_part("site-2-supernode")
+    running.behave("site-1", seconds=3.0)
+    running.behave("site-2", base_model_sha256="c" * 64)
+    with a_run(running, rounds=5, join_timeout=2.0, absence=1.0):
+        running.start_supernode("site-2")
+    assert outcomes(running, "site-1") == [("answered", "")] * 5
+    refused = f"not admitted: SpecMismatchError: base model sha256 {'b' * 64} against {'c' * 64}"
+    assert outcomes(running, "site-2")[-1] == ("refused", refused)
+
+
 def test_a_site_that_leaves_for_good_is_not_waited_for_until_the_deadline(running):
     running.behave("site-2", seconds=30.0)
     with a_run(running, rounds=3, deadline=600.0, absence=2.0):
