@@ -3,23 +3,20 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flwr.app import Message
+from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 
-from fedlora.errors import ParticipationError, StoppedError, WireError
+from fedlora.errors import StoppedError, WireError
 from fedlora.wire.flower_message import Answer, Request, read_answer, write_request
 
 __all__ = ["Question", "Reply", "Sites"]
 
 GUARD_REFUSED = 1001  # the Flower Error by which a site's guard refuses a run; all others are accidents
 log = logging.getLogger("fedlora.superlink")
-
-
-def _ignore(_site: str) -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -45,21 +42,30 @@ class Question:
         How long a site has, however often it is asked.
     patience : float
         How long a site that fails is asked again; what it says after that is its answer.
+    absence : float
+        Seconds after which sites that are offline are not waited for, once `complete` says so.
     group : str
         Shown in Flower's logs.
-    sent_again : callable
-        Told the site whenever it is asked once more.
+    sent : callable
+        Told the sites to whom a message has just gone, each time.
     dropped : callable
-        Told the site whenever an answer came that was not needed any more.
+        Told site and payload bytes whenever an answer came that was not needed any more.
+    affordable : callable
+        Asked, with the number of messages that may still be answered, whether one more may be sent.
+    complete : callable
+        Whether the answers so far would do.
     """
 
     kind: str
     requests: Mapping[str, Request]
     seconds: float
     patience: float = math.inf
+    absence: float = math.inf
     group: str = ""
-    sent_again: Callable[[str], None] = _ignore
-    dropped: Callable[[str], None] = _ignore
+    sent: Callable[[Sequence[str]], None] = lambda _sites: None
+    dropped: Callable[[str, int], None] = lambda _site, _bytes: None
+    affordable: Callable[[int], bool] = lambda _unanswered: True
+    complete: Callable[[], bool] = lambda: False
 
 
 @dataclass
@@ -72,12 +78,28 @@ class _Open:
     activated: dict[str, str] = field(default_factory=dict)  # site: when its node was activated as it was last asked
     again_at: dict[str, float] = field(default_factory=dict)  # site: when to ask it once more, after it failed
     pause: dict[str, float] = field(default_factory=dict)  # site: how long the next such pause is
+    absent_since: dict[str, float] = field(default_factory=dict)  # site: since when its node is offline
     waiting: set[str] = field(default_factory=set)  # sites that still owe an answer
 
     @property
     def left(self) -> float:
         """Seconds that are left."""
         return self.began + self.question.seconds - time.monotonic()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether all that still owe an answer have been offline for so long that they are not waited for."""
+        long_ago = time.monotonic() - self.question.absence
+        return all(self.absent_since.get(site, math.inf) <= long_ago for site in self.waiting)
+
+
+@dataclass(frozen=True)
+class _Overdue:
+    """A message whose question is over: its answer is counted, and dropped."""
+
+    site: str
+    dropped: Callable[[str, int], None]
+    until: float
 
 
 class Sites:
@@ -103,64 +125,87 @@ class Sites:
         self.grid = grid
         self.stop_wanted = stop_wanted
         self.names = names
-        self.nodes: dict[str, int] = {}
+        self._overdue: dict[str, _Overdue] = {}
 
-    def join(self, seconds: float) -> None:
-        """Wait until every site is online.
+    def online(self) -> dict[str, NodeInfo]:
+        """Return the nodes that are online, by site."""
+        return {node.name: node for node in self.grid.get_nodes() if node.name in self.names}
+
+    @property
+    def unanswered(self) -> int:
+        """How many messages of earlier questions may still be answered."""
+        now = time.monotonic()
+        self._overdue = {message: overdue for message, overdue in self._overdue.items() if overdue.until > now}
+        return len(self._overdue)
+
+    def join(self, seconds: float) -> tuple[str, ...]:
+        """Wait until every site is online, but no longer than `seconds`; return those that are.
 
         Raises
         ------
-        ParticipationError
-            After `seconds`, naming the sites that are missing.
         StoppedError
             If the run is to stop.
         """
         end = time.monotonic() + seconds
-        while True:
-            online = {node.name: node.node_id for node in self.grid.get_nodes()}
-            missing = [name for name in self.names if name not in online]
-            if not missing:
-                self.nodes = {name: online[name] for name in self.names}
-                log.info("sites online: %s", ", ".join(self.names))
-                return
-            if time.monotonic() > end:
-                raise ParticipationError(f"after {seconds:.0f} s these sites are not online: {', '.join(missing)}")
+        while len(online := self.online()) < len(self.names) and time.monotonic() < end:
             self._wait(self.SLOW_POLL_SECONDS)
+        log.info("sites online: %s", ", ".join(name for name in self.names if name in online))
+        return tuple(name for name in self.names if name in online)
 
-    def ask(self, question: Question) -> Iterator[Reply]:
+    def ask(self, question: Question) -> Generator[Reply, None, None]:
         """Ask, and yield each site's answer as it comes, until all have answered or the time is over.
 
         A site whose node was activated anew is asked again at once: Flower delivers a message one time only, and a node
         that was killed has lost it. So is one that failed, after a pause. Sites that do not answer in time do not
-        appear. The message of a question lives as long as the question.
+        appear. The message of a question lives as long as the question; an answer that comes after its end is counted
+        during later ones.
         """
         under_way = _Open(question, time.monotonic(), waiting=set(question.requests))
-        self._send(under_way, list(question.requests))
         last_answer = last_look = time.monotonic()
-        while under_way.waiting and under_way.left > 0:
-            replies = list(self.grid.pull_messages(list(under_way.asked))) if under_way.asked else []
-            for message in replies:
-                last_answer = time.monotonic()
-                if (reply := self._settle(under_way, message)) is not None:
-                    yield reply
-            if time.monotonic() - last_look > 1.0:
-                last_look = time.monotonic()
-                self._send_again(under_way)
-            if under_way.waiting and not replies:
-                self._wait(self.POLL_SECONDS if time.monotonic() - last_answer < 30 else self.SLOW_POLL_SECONDS)
+        try:
+            self._send(under_way, list(question.requests))
+            while under_way.waiting and under_way.left > 0:
+                replies = self._pull(under_way)
+                for message in replies:
+                    last_answer = time.monotonic()
+                    if (reply := self._settle(under_way, message)) is not None:
+                        yield reply
+                if time.monotonic() - last_look > 1.0:
+                    last_look = time.monotonic()
+                    yield from self._send_again(under_way)
+                    if question.complete() and under_way.abandoned:
+                        return
+                if under_way.waiting and not replies:
+                    self._wait(self.POLL_SECONDS if time.monotonic() - last_answer < 30 else self.SLOW_POLL_SECONDS)
+        finally:
+            until = under_way.began + question.seconds
+            for message_id, site in under_way.asked.items():
+                self._overdue[message_id] = _Overdue(site, question.dropped, until)
 
     def _wait(self, seconds: float) -> None:
         if self.stop_wanted():
             raise StoppedError("somebody has stopped the run; `fedlora run resume` lets it go on")
         time.sleep(seconds)
 
+    def _pull(self, under_way: _Open) -> list[Message]:
+        """Return the answers to this question that have come; those to earlier ones are counted and dropped."""
+        messages = [*under_way.asked, *(self._overdue if self.unanswered else ())]
+        answers = []
+        for message in self.grid.pull_messages(messages) if messages else ():
+            overdue = self._overdue.pop(message.metadata.reply_to_message_id, None)
+            if overdue is None:
+                answers.append(message)
+            elif not message.has_error():
+                overdue.dropped(overdue.site, _answer(message).size)
+        return answers
+
     def _settle(self, under_way: _Open, message: Message) -> Reply | None:
         """Take a message for an answer, unless it is one too many or worth another try."""
         site = under_way.asked.pop(message.metadata.reply_to_message_id)
-        if site not in under_way.waiting:
-            under_way.question.dropped(site)
-            return None
         answer = _answer(message)
+        if site not in under_way.waiting:
+            under_way.question.dropped(site, answer.size)
+            return None
         pause = under_way.pause.get(site, self.FIRST_PAUSE)
         passed = time.monotonic() - under_way.began
         if answer.status == "failed" and under_way.left > pause and passed < under_way.question.patience:
@@ -171,45 +216,62 @@ class Sites:
         under_way.waiting.discard(site)
         return Reply(site, answer, passed)
 
-    def _send_again(self, under_way: _Open) -> None:
-        activated = {node.name: node.last_activated_at for node in self.grid.get_nodes()}
-        now = time.monotonic()
-        due = [site for site, at in under_way.again_at.items() if at <= now and site in activated]
+    def _send_again(self, under_way: _Open) -> Iterator[Reply]:
+        """Ask those again who have come back or whose pause is over; yield the end of those who may not be asked."""
+        online, now = self.online(), time.monotonic()
+        for site in under_way.waiting:
+            if site in online:
+                under_way.absent_since.pop(site, None)
+            else:
+                under_way.absent_since.setdefault(site, now)
+        due = [
+            site
+            for site, at in under_way.again_at.items()
+            if at <= now and site in online and site in under_way.waiting
+        ]
         back = [
             site
-            for site in under_way.waiting
-            if site in activated and activated[site] != under_way.activated[site] and site not in due
+            for site in under_way.waiting - under_way.again_at.keys()
+            if site in online and online[site].last_activated_at != under_way.activated.get(site)
         ]
-        for site in back:
-            log.warning("site %s has come back and is asked again", site)
         for site in (*due, *back):
             under_way.again_at.pop(site, None)
-            under_way.question.sent_again(site)
-        self._send(under_way, [*due, *back])
+            if under_way.question.affordable(len(under_way.asked) + self.unanswered):
+                log.warning(
+                    "site %s %s", site, "has come back and is asked again" if site in back else "is asked again"
+                )
+                self._send(under_way, [site])
+            else:
+                under_way.waiting.discard(site)
+                yield Reply(site, Answer("failed", "the budget does not allow asking it again"), math.nan)
 
     def _send(self, under_way: _Open, sites: list[str]) -> None:
-        question = under_way.question
-        seconds = under_way.left
-        if not sites or seconds <= 0:
+        question, seconds, online = under_way.question, under_way.left, self.online()
+        there = [site for site in sites if site in online]
+        for site in set(sites) - set(there):  # asked when its node is online
+            under_way.again_at[site] = time.monotonic()
+        if not there or seconds <= 0:
             return
-        activated = {node.name: node.last_activated_at for node in self.grid.get_nodes()}
         messages = [
             Message(
                 write_request(question.requests[site]),
-                self.nodes[site],
+                online[site].node_id,
                 question.kind,
                 ttl=seconds,
                 group_id=question.group,
             )
-            for site in sites
+            for site in there
         ]
-        for message_id, site in zip(self.grid.push_messages(messages), sites, strict=True):
-            under_way.activated[site] = activated.get(site, "")
+        taken = []
+        for message_id, site in zip(self.grid.push_messages(messages), there, strict=True):
+            under_way.activated[site] = online[site].last_activated_at
             if message_id:
                 under_way.asked[message_id] = site
+                taken.append(site)
             else:  # its node is gone for the moment; it is asked again when it is back
                 log.warning("the SuperLink did not take the message for site %s", site)
                 under_way.again_at[site] = time.monotonic() + self.FIRST_PAUSE
+        question.sent(taken)
 
 
 def _answer(reply: Message) -> Answer:

@@ -1,6 +1,7 @@
-"""Before round 1: asking each site what it would train, and whether all mean the same."""
+"""Before a site's first round: asking what it would train, and whether all mean the same."""
 
 import logging
+from collections.abc import Sequence
 
 from fedlora.errors import ParticipationError, SpecMismatchError, WireError
 from fedlora.wire import AdapterSpec
@@ -8,68 +9,123 @@ from fedlora.wire.flower_message import Answer, Request
 from superlink.grid import Question, Sites
 from superlink.run_config import RunConfig
 
-__all__ = ["CODEC", "agree"]
+__all__ = ["CODEC", "Agreement"]
 
 CODEC = "fp32"
 LOAD_SECONDS = 120.0  # a trainer may have to load another recipe first
 log = logging.getLogger("fedlora.superlink")
 
 
-def agree(sites: Sites, config: RunConfig) -> AdapterSpec:
-    """Ask every site what it would train, compare, and open the attempt at each of them.
+class Agreement:
+    """What the sites of an attempt train, and which of them have agreed to it.
 
-    Returns
-    -------
-    AdapterSpec
-        The spec that all sites share.
+    Parameters
+    ----------
+    sites : Sites
+        Who may take part.
+    config : RunConfig
+        What they are asked for.
 
-    Raises
-    ------
-    ParticipationError
-        If a site refuses or does not answer.
-    SpecMismatchError
-        If two sites differ: names both and the first difference.
+    Attributes
+    ----------
+    admitted : set of str
+        Sites that have agreed.
+    refusals : dict of str
+        Why a site that is online has not been admitted, by site.
     """
-    question = Request({"recipe_sha256": config.recipe_sha256})
-    descriptions = _all(sites, "query.describe", question, config)
-    specs = {site: _spec(site, answer) for site, answer in descriptions.items()}
-    first = sites.names[0]
-    for site in sites.names[1:]:
-        if specs[site] != specs[first]:
-            raise SpecMismatchError(
-                f"site {first} and site {site} do not train the same adapter: {specs[first].difference(specs[site])}"
-            )
-    spec = specs[first]
-    opening = {
-        "run": config.run,
-        "epoch": config.epoch,
-        "recipe_sha256": config.recipe_sha256,
-        "spec_sha256": spec.sha256,
-        "codec": CODEC,
-    }
-    _all(sites, "query.configure", Request(opening), config)
-    log.info("%d sites agree on %s: %d values in %d tensors", len(specs), spec.recipe, spec.size, len(spec.tensors))
-    return spec
+
+    def __init__(self, sites: Sites, config: RunConfig) -> None:
+        self.sites = sites
+        self.config = config
+        self.admitted: set[str] = set()
+        self.refusals: dict[str, str] = {}
+        self._spec: AdapterSpec | None = None
+
+    def reach(self, names: Sequence[str]) -> AdapterSpec:
+        """Ask `names` what they would train, and open the attempt at each of them; return the spec that all share.
+
+        Raises
+        ------
+        ParticipationError
+            If a site refuses or does not answer.
+        SpecMismatchError
+            If two sites differ: names both and the first difference.
+        """
+        specs, problems = self._specs(names, self.config.deadline + LOAD_SECONDS, self.config.join_timeout)
+        if problems:
+            raise _before_round_1(problems)
+        first, spec = names[0], specs[names[0]]
+        for site in names[1:]:
+            if specs[site] != spec:
+                difference = spec.difference(specs[site])
+                raise SpecMismatchError(f"site {first} and site {site} do not train the same adapter: {difference}")
+        problems = self._open(names, spec, self.config.deadline + LOAD_SECONDS, self.config.join_timeout)
+        if problems:
+            raise _before_round_1(problems)
+        self.admitted, self._spec = set(names), spec
+        log.info("%d sites agree on %s: %d values in %d tensors", len(names), spec.recipe, spec.size, len(spec.tensors))
+        return spec
+
+    def admit_late(self) -> None:
+        """Ask the sites that have come since; who differs or fails is asked again before the next round."""
+        if self._spec is None:
+            raise ValueError("no agreement has been reached that a site could join")
+        online = self.sites.online()
+        late = [site for site in self.sites.names if site in online and site not in self.admitted]
+        specs, self.refusals = self._specs(late, LOAD_SECONDS, 0.0)
+        for site, spec in specs.items():
+            if spec != self._spec:
+                self.refusals[site] = f"SpecMismatchError: {self._spec.difference(spec)}"
+        agreed = [site for site in late if site not in self.refusals]
+        self.refusals |= self._open(agreed, self._spec, LOAD_SECONDS, 0.0)
+        for site in agreed:
+            if site not in self.refusals:
+                self.admitted.add(site)
+                log.info("site %s has joined", site)
+
+    def _specs(
+        self, names: Sequence[str], seconds: float, patience: float
+    ) -> tuple[dict[str, AdapterSpec], dict[str, str]]:
+        """Return what each site would train, and why the others do not say."""
+        question = Request({"recipe_sha256": self.config.recipe_sha256})
+        answers, problems = self._ask("query.describe", names, question, seconds, patience)
+        specs = {}
+        for site, answer in answers.items():
+            try:
+                specs[site] = AdapterSpec.from_json(str(answer.fields.get("spec")))
+            except WireError as error:
+                problems[site] = f"SpecMismatchError: {error}"
+        return specs, problems
+
+    def _open(self, names: Sequence[str], spec: AdapterSpec, seconds: float, patience: float) -> dict[str, str]:
+        """Open the attempt at `names`; return why some did not."""
+        config = self.config
+        opening = Request(
+            {
+                "run": config.run,
+                "epoch": config.epoch,
+                "recipe_sha256": config.recipe_sha256,
+                "spec_sha256": spec.sha256,
+                "codec": CODEC,
+            }
+        )
+        return self._ask("query.configure", names, opening, seconds, patience)[1]
+
+    def _ask(
+        self, kind: str, names: Sequence[str], request: Request, seconds: float, patience: float
+    ) -> tuple[dict[str, Answer], dict[str, str]]:
+        """Send the same request to `names`; return the answers that are ok, and what is wrong with the others.
+
+        A site may still be training a round of the attempt before this one, and has time to end it; one whose trainer
+        is not there is waited for as long as for one that is not online.
+        """
+        question = Question(kind, dict.fromkeys(names, request), seconds, patience=patience)
+        answers = {reply.site: reply.answer for reply in self.sites.ask(question)}
+        problems = {site: answer.reason for site, answer in answers.items() if answer.status != "ok"}
+        problems |= {site: f"no answer within {seconds:.0f} s" for site in names if site not in answers}
+        return {site: answer for site, answer in answers.items() if site not in problems}, problems
 
 
-def _all(sites: Sites, kind: str, request: Request, config: RunConfig) -> dict[str, Answer]:
-    """Send the same request to all sites and return their answers; all must be ok.
-
-    A site may still be training a round of the attempt before this one, and has time to end it; one whose trainer is
-    not there is waited for as long as for one that is not online.
-    """
-    seconds = config.deadline + LOAD_SECONDS
-    question = Question(kind, dict.fromkeys(sites.names, request), seconds, patience=config.join_timeout)
-    answers = {reply.site: reply.answer for reply in sites.ask(question)}
-    problems = [f"site {site}: {answer.reason}" for site, answer in sorted(answers.items()) if answer.status != "ok"]
-    problems += [f"site {site}: no answer within {seconds:.0f} s" for site in sites.names if site not in answers]
-    if problems:
-        raise ParticipationError("before round 1, " + "; ".join(problems))
-    return answers
-
-
-def _spec(site: str, answer: Answer) -> AdapterSpec:
-    try:
-        return AdapterSpec.from_json(str(answer.fields.get("spec")))
-    except WireError as error:
-        raise SpecMismatchError(f"site {site}: {error}") from error
+def _before_round_1(problems: dict[str, str]) -> ParticipationError:
+    listed = "; ".join(f"site {site}: {reason}" for site, reason in sorted(problems.items()))
+    return ParticipationError(f"before round 1, {listed}")

@@ -14,7 +14,7 @@ from typing import Any
 
 from fedlora.errors import ReplacedError, RunError
 
-__all__ = ["AttemptRow", "Ledger", "RoundRow", "SubmissionRow", "TurnRow"]
+__all__ = ["AttemptRow", "Ledger", "RoundRow", "Spending", "SubmissionRow", "TurnRow"]
 
 BUSY_SECONDS = 30.0
 
@@ -35,10 +35,10 @@ MIGRATIONS = (
     CREATE UNIQUE INDEX aggregated_once ON rounds (number) WHERE state = 'aggregated';
     CREATE TABLE turns (
         round INTEGER NOT NULL, epoch INTEGER NOT NULL, site TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT 'asked',
-        reason TEXT NOT NULL DEFAULT '', tries INTEGER NOT NULL DEFAULT 1, dropped INTEGER NOT NULL DEFAULT 0,
+        reason TEXT NOT NULL DEFAULT '', tries INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
         examples INTEGER NOT NULL DEFAULT 0,
         loss REAL, train_seconds REAL, round_trip_seconds REAL, tokens INTEGER,
-        bytes_down INTEGER NOT NULL, bytes_up INTEGER NOT NULL DEFAULT 0,
+        bytes_down INTEGER NOT NULL DEFAULT 0, bytes_up INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (round, epoch, site), FOREIGN KEY (round, epoch) REFERENCES rounds (number, epoch)
     ) STRICT;
     """,
@@ -88,7 +88,8 @@ class TurnRow:
     Attributes
     ----------
     outcome : str
-        ``asked``, ``answered``, ``refused`` (by the site, or its update by us), ``failed`` or ``late``.
+        ``asked``, ``answered``, ``refused`` (by the site, or its update by us), ``failed``, ``late`` (it was online
+        and did not answer in time) or ``lost`` (it was offline at the end).
     tries : int
         How often the adapter was sent to it.
     dropped : int
@@ -110,7 +111,7 @@ class TurnRow:
     site: str
     outcome: str
     reason: str = ""
-    tries: int = 1
+    tries: int = 0
     dropped: int = 0
     examples: int = 0
     loss: float | None = None
@@ -119,6 +120,28 @@ class TurnRow:
     tokens: int | None = None
     bytes_down: int = 0
     bytes_up: int = 0
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What a run has used so far, in all its attempts: what its budget is held against.
+
+    Attributes
+    ----------
+    bytes : int
+        Payload, both directions.
+    rounds : int
+        Rounds begun.
+    seconds : float
+        Wall-clock since the first attempt began.
+    round_seconds : float
+        Mean of the aggregated rounds; 0 before the first.
+    """
+
+    bytes: int = 0
+    rounds: int = 0
+    seconds: float = 0.0
+    round_seconds: float = 0.0
 
 
 class Ledger:
@@ -197,28 +220,29 @@ class Ledger:
             (time.time(), outcome, reason, epoch),
         )
 
-    def start_round(self, number: int, epoch: int, bytes_down: dict[str, int]) -> None:
-        """Note that a round begins, with the payload bytes that go to each site."""
+    def start_round(self, number: int, epoch: int, sites: Iterable[str]) -> None:
+        """Note that a round begins, and whose turn it is."""
         with self.fence(epoch):
             self._write("INSERT INTO rounds (number, epoch, started_at) VALUES (?, ?, ?)", (number, epoch, time.time()))
-            for site, size in bytes_down.items():
+            for site in sites:
+                self._write("INSERT INTO turns (round, epoch, site) VALUES (?, ?, ?)", (number, epoch, site))
+
+    def sent(self, number: int, epoch: int, sites: Iterable[str], size: int) -> None:
+        """Note that `size` payload bytes were sent to each of `sites`: once more, if they had been sent before."""
+        with self._transaction():
+            for site in sites:
                 self._write(
-                    "INSERT INTO turns (round, epoch, site, bytes_down) VALUES (?, ?, ?, ?)",
-                    (number, epoch, site, size),
+                    "UPDATE turns SET tries = tries + 1, bytes_down = bytes_down + ? "
+                    "WHERE round = ? AND epoch = ? AND site = ?",
+                    (size, number, epoch, site),
                 )
 
-    def sent_again(self, number: int, epoch: int, site: str, size: int) -> None:
-        """Note that a site's request was sent once more, and its payload bytes."""
+    def dropped(self, number: int, epoch: int, site: str, size: int) -> None:
+        """Note that an answer of `size` payload bytes came which was not needed any more."""
         self._write(
-            "UPDATE turns SET tries = tries + 1, bytes_down = bytes_down + ? "
+            "UPDATE turns SET dropped = dropped + 1, bytes_up = bytes_up + ? "
             "WHERE round = ? AND epoch = ? AND site = ?",
             (size, number, epoch, site),
-        )
-
-    def dropped(self, number: int, epoch: int, site: str) -> None:
-        """Note that an answer came which was not needed any more."""
-        self._write(
-            "UPDATE turns SET dropped = dropped + 1 WHERE round = ? AND epoch = ? AND site = ?", (number, epoch, site)
         )
 
     def end_turn(self, turn: TurnRow) -> None:
@@ -280,9 +304,18 @@ class Ledger:
         )
         return [TurnRow(*row) for row in rows]
 
+    def spending(self) -> Spending:
+        """Return what the run has used so far."""
+        ((payload, rounds, began, mean),) = self._read(
+            "SELECT (SELECT COALESCE(SUM(bytes_down + bytes_up), 0) FROM turns), (SELECT COUNT(*) FROM rounds), "
+            "(SELECT MIN(started_at) FROM attempts), "
+            "(SELECT COALESCE(AVG(ended_at - started_at), 0.0) FROM rounds WHERE state = 'aggregated')"
+        )
+        return Spending(payload, rounds, 0.0 if began is None else max(0.0, time.time() - began), mean)
+
     def payload_bytes(self) -> int:
         """Return the payload bytes of the whole run so far, in both directions, all attempts."""
-        return int(self._read("SELECT COALESCE(SUM(bytes_down + bytes_up), 0) FROM turns")[0][0])
+        return self.spending().bytes
 
     def _newest_epoch(self) -> int:
         return int(self._read("SELECT COALESCE(MAX(epoch), 0) FROM attempts")[0][0])

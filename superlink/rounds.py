@@ -1,14 +1,16 @@
 """The round engine: send the adapter, fold in the updates, commit, go on."""
 
+import contextlib
 import logging
 import math
-import random
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import numpy as np
 
-from fedlora.errors import ParticipationError, WireError
+from fedlora.errors import BudgetError, ParticipationError, WireError
 from fedlora.wire import AdapterSpec, Payload, check, decode, encode
 from fedlora.wire.flower_message import Request
 from fedlora.wire.spec import Vector
@@ -16,19 +18,13 @@ from superlink.aggregation import WeightedMean
 from superlink.budget import Budget
 from superlink.commits import Commits
 from superlink.grid import Question, Reply, Sites
-from superlink.ledger import Ledger, TurnRow
+from superlink.handshake import Agreement
+from superlink.ledger import Ledger, Spending, TurnRow
 from superlink.run_config import RunConfig
 
-__all__ = ["Rounds", "sample"]
+__all__ = ["Rounds"]
 
 log = logging.getLogger("fedlora.superlink")
-
-
-def sample(names: tuple[str, ...], config: RunConfig, number: int) -> tuple[str, ...]:
-    """Return the sites that take part in round `number`, in the order of `names`: seeded, the same in every attempt."""
-    wanted = max(config.min_sites, math.ceil(config.fraction * len(names)))
-    chosen = set(random.Random(f"{config.seed}/{number}").sample(names, wanted))  # noqa: S311 - reproducible
-    return tuple(name for name in names if name in chosen)
 
 
 @dataclass(frozen=True)
@@ -41,6 +37,8 @@ class Rounds:
         Rounds, deadline and rule of participation.
     sites : Sites
         Who takes part.
+    agreement : Agreement
+        Who has agreed to train what.
     spec : AdapterSpec
         What they agreed on.
     ledger : Ledger
@@ -53,10 +51,12 @@ class Rounds:
 
     config: RunConfig
     sites: Sites
+    agreement: Agreement
     spec: AdapterSpec
     ledger: Ledger
     budget: Budget
     commits: Commits
+    _lost: set[str] = field(default_factory=set)  # sites that were offline at the end of the last round
 
     def run(self, done: int, adapter: Vector) -> None:
         """Run the rounds after round `done`, whose adapter is `adapter`, to the end.
@@ -72,69 +72,122 @@ class Rounds:
         """
         try:
             for number in range(done + 1, self.config.rounds + 1):
-                self.budget.check_round(number, self.ledger.payload_bytes())
+                self.budget.check_round(number, self._spending())
+                self.agreement.admit_late()
                 adapter = self._round(number, adapter)
                 self.commits.begin(number, adapter)
         finally:
             self.commits.finish()  # also before an error goes up: what was aggregated is kept
 
+    def _spending(self) -> Spending:
+        """Return what is used, and what answers may still use that nobody waits for."""
+        spending = self.ledger.spending()
+        return replace(spending, bytes=spending.bytes + self.sites.unanswered * self.budget.message_bytes)
+
     def _round(self, number: int, adapter: Vector) -> Vector:
         started = time.monotonic()
-        config = self.config
-        names = sample(self.sites.names, config, number)
+        config, rule = self.config, self.config.participation
+        sampled = rule.sample(number)
+        absent = self._absent(sampled)
+        names = tuple(name for name in sampled if name not in absent)
         broadcast = encode(adapter, self.spec, kind="global", run=config.run, epoch=config.epoch, round_number=number)
-        self.ledger.start_round(number, config.epoch, dict.fromkeys(names, broadcast.size))
+        self.ledger.start_round(number, config.epoch, sampled)
+        for site, (outcome, reason) in absent.items():
+            self._end_turn_without_answer(number, site, outcome, reason)
         mean = WeightedMean(self.spec.size, len(names))
-        taken = self._collect(number, names, broadcast, mean)
-        if taken < config.min_sites:
+        answered = self._collect(number, names, broadcast, mean)
+        if shortage := rule.shortage(answered):
             self.ledger.end_round(number, config.epoch, "failed")
-            raise ParticipationError(self._shortage(number, taken))
+            self._fail(number, shortage)
         merged: Vector = (adapter.astype(np.float64) + mean.mean()).astype(np.float32)
         seconds = time.monotonic() - started
-        log.info("round %d of %d: %d of %d sites, %.1f s", number, config.rounds, taken, len(names), seconds)
+        log.info("round %d of %d: %d of %d sites, %.1f s", number, config.rounds, len(answered), len(sampled), seconds)
         return merged
 
-    def _collect(self, number: int, names: tuple[str, ...], broadcast: Payload, mean: WeightedMean) -> int:
-        """Ask `names`, fold their updates into `mean`, note every turn, and return how many updates there were.
+    def _absent(self, sampled: tuple[str, ...]) -> dict[str, tuple[str, str]]:
+        """Return which sampled sites are not asked in this round, each with outcome and reason."""
+        online, refusals = self.sites.online(), self.agreement.refusals
+        absent = {}
+        for site in sampled:
+            if site in self.agreement.admitted:
+                if site in self._lost and site not in online:
+                    absent[site] = ("lost", "it has been offline since the round before")
+            elif site in refusals:
+                absent[site] = ("refused", f"not admitted: {refusals[site]}")
+            else:
+                absent[site] = ("lost", "it has not been online yet")
+        if self.config.participation.shortage([site for site in sampled if site not in absent]):
+            # Without them the round cannot count: they have until its deadline to come back.
+            return {site: why for site, why in absent.items() if site not in self.agreement.admitted}
+        return absent
+
+    def _collect(self, number: int, names: tuple[str, ...], broadcast: Payload, mean: WeightedMean) -> set[str]:
+        """Ask `names`, fold their updates into `mean`, note every turn, and return whose updates there were.
 
         Sites that have not answered when the deadline has passed are asked again as often as the rule extends a round
-        that has too few updates.
+        that lacks updates. Once there are as many as the rule wants, the round is closed.
         """
-        positions = {name: position for position, name in enumerate(names)}
-        owing, taken = list(names), 0
+        rule, owing, answered = self.config.participation, dict.fromkeys(names), set[str]()
         for extension in range(self.config.extensions + 1):
-            if not owing or (extension > 0 and taken >= self.config.min_sites):
+            if not owing or (extension > 0 and not rule.shortage(answered)):
                 break
             if extension > 0:
-                log.warning("round %d has %d update(s) and is extended for %s", number, taken, ", ".join(owing))
-                for site in owing:
-                    self.ledger.sent_again(number, self.config.epoch, site, broadcast.size)
-            for reply in self.sites.ask(self._question(number, owing, broadcast)):
-                owing.remove(reply.site)
-                turn, update = self._examine(number, reply)
-                if update is None:
-                    mean.miss(positions[reply.site])
-                else:
-                    mean.add(positions[reply.site], update, turn.examples)
-                    taken += 1
-                self.ledger.end_turn(turn)
+                log.warning("round %d has %d update(s) and is extended for %s", number, len(answered), ", ".join(owing))
+            question = self._question(number, tuple(owing), broadcast, lambda: not rule.shortage(answered))
+            with contextlib.closing(self.sites.ask(question)) as replies:
+                for reply in replies:
+                    del owing[reply.site]
+                    if self._take(number, names, reply, mean):
+                        answered.add(reply.site)
+                    if rule.enough(answered):
+                        break
+        online = self.sites.online() if owing else {}
         for site in owing:
-            mean.miss(positions[site])
-            reason = f"no answer within {self.config.deadline:.0f} s"
-            self.ledger.end_turn(TurnRow(number, self.config.epoch, site, "late", reason))
-            log.warning("round %d, site %s: late", number, site)
-        return taken
+            mean.miss(names.index(site))
+            if site not in online:
+                self._end_turn_without_answer(number, site, "lost", "its node is offline")
+            elif rule.enough(answered):
+                self._end_turn_without_answer(number, site, "late", "the round was closed: it had its updates")
+            else:
+                seconds = self.config.deadline * (self.config.extensions + 1)
+                self._end_turn_without_answer(number, site, "late", f"no answer within {seconds:.0f} s")
+        self._lost.clear()
+        self._lost.update(set(owing) - online.keys())
+        return answered
 
-    def _question(self, number: int, sites: list[str], broadcast: Payload) -> Question:
-        epoch = self.config.epoch
-        fields = {"run": self.config.run, "epoch": epoch, "round": number}
+    def _take(self, number: int, names: tuple[str, ...], reply: Reply, mean: WeightedMean) -> bool:
+        """Fold a site's update in, if it may be, and note its turn; return whether it was."""
+        turn, update = self._examine(number, reply)
+        if update is None:
+            mean.miss(names.index(reply.site))
+        else:
+            mean.add(names.index(reply.site), update, turn.examples)
+        self.ledger.end_turn(turn)
+        return update is not None
+
+    def _end_turn_without_answer(self, number: int, site: str, outcome: str, reason: str) -> None:
+        log.warning("round %d, site %s: %s: %s", number, site, outcome, reason)
+        self.ledger.end_turn(TurnRow(number, self.config.epoch, site, outcome, reason))
+
+    def _question(
+        self, number: int, sites: tuple[str, ...], broadcast: Payload, complete: Callable[[], bool]
+    ) -> Question:
+        epoch, message = self.config.epoch, self.budget.message_bytes
+        request = Request({"run": self.config.run, "epoch": epoch, "round": number}, broadcast)
+
+        def affordable(unanswered: int) -> bool:
+            return self.budget.allows(self.ledger.spending(), broadcast.size + (unanswered + 1) * message)
+
         return Question(
             "train",
-            dict.fromkeys(sites, Request(fields, broadcast)),
-            self.config.deadline,
+            dict.fromkeys(sites, request),
+            min(self.config.deadline, self.budget.seconds_left(self.ledger.spending())),
+            absence=self.config.absence,
             group=str(number),
-            sent_again=lambda site: self.ledger.sent_again(number, epoch, site, broadcast.size),
-            dropped=lambda site: self.ledger.dropped(number, epoch, site),
+            sent=lambda names: self.ledger.sent(number, epoch, names, broadcast.size),
+            dropped=lambda site, size: self.ledger.dropped(number, epoch, site, size),
+            affordable=affordable,
+            complete=complete,
         )
 
     def _examine(self, number: int, reply: Reply) -> tuple[TurnRow, Vector | None]:
@@ -159,9 +212,9 @@ class Rounds:
             examples=examples,
             loss=loss if math.isfinite(loss) else None,
             train_seconds=figures.get("seconds"),
-            round_trip_seconds=reply.seconds,
+            round_trip_seconds=reply.seconds if math.isfinite(reply.seconds) else None,
             tokens=int(figures["tokens"]) if "tokens" in figures else None,
-            bytes_up=answer.payload.size if answer.payload else 0,
+            bytes_up=answer.size,
         )
         return turn, update
 
@@ -174,10 +227,12 @@ class Rounds:
             raise WireError(f"header field examples is {header.examples}; an update comes from at least one")
         return decode(payload, self.spec), header.examples
 
-    def _shortage(self, number: int, taken: int) -> str:
+    def _fail(self, number: int, shortage: str) -> NoReturn:
+        if self.budget.seconds_left(self.ledger.spending()) == 0:
+            raise BudgetError(f"the run ends in round {number}: its time of {self.budget.seconds:.0f} s is over")
         reasons = "; ".join(
             f"site {turn.site}: {turn.outcome}, {turn.reason}"
             for turn in self.ledger.turns()
             if (turn.round, turn.epoch) == (number, self.config.epoch) and turn.outcome != "answered"
         )
-        return f"round {number} has {taken} update(s), the rule asks for {self.config.min_sites}: {reasons}"
+        raise ParticipationError(f"round {number} does not count: {shortage}: {reasons}")

@@ -1,9 +1,11 @@
 """The configuration of one attempt of a run: Flower's flat mapping as our dataclass, and back."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from fedlora.config import from_mapping
+from superlink.participation import Participation
 
 __all__ = ["RunConfig"]
 
@@ -19,7 +21,7 @@ class RunConfig:
     epoch : int
         Attempt, from 1.
     sites : str
-        Names of the sites, with commas between.
+        Names of the sites, with commas between; ``name:domain`` for a site of another domain than `domain`.
     domain, recipe_sha256 : str
         What is trained; the recipe's values are the sites' own.
     rounds : int
@@ -31,13 +33,24 @@ class RunConfig:
     min_sites : int
         Updates that a round needs to count.
     join_timeout : float
-        Seconds to wait for the sites before the first round.
+        Seconds to wait for all sites before the first round; after it the run begins with those that are there, if
+        they satisfy the rule of participation.
+    absence : float
+        Seconds after which a round that has what it needs no longer waits for sites that are offline.
     fraction : float
-        Share of the sites that is sampled for each round, at least `min_sites`.
+        Share of each domain's sites that is wanted in each round, at least `min_sites` in all.
+    over_sampling : int
+        How many sites more than wanted are asked in each round.
+    required_domains : str
+        Domains, with commas between, of which every round needs an update.
     extensions : int
         How many further deadlines a round with too few updates gets before the run fails.
     budget_bytes : int
         Payload bytes of the whole run, both directions, all attempts; 0 for no limit.
+    budget_rounds : int
+        Rounds that may be begun, those that are trained again after a loss included; 0 for no limit.
+    budget_seconds : float
+        Wall-clock seconds from the start of the first attempt; 0 for no limit.
     ignore_forecast : bool
         Whether to begin although the forecast is beyond the budget.
     """
@@ -52,31 +65,63 @@ class RunConfig:
     min_sites: int
     join_timeout: float
     recipe_sha256: str
+    absence: float = 60.0
     fraction: float = 1.0
+    over_sampling: int = 0
+    required_domains: str = ""
     extensions: int = 0
     budget_bytes: int = 0
+    budget_rounds: int = 0
+    budget_seconds: float = 0.0
     ignore_forecast: bool = False
 
     def __post_init__(self) -> None:
         if not self.run:
             raise ValueError("run has no name")
-        if not self.site_names or len(set(self.site_names)) < len(self.site_names):
+        named = [entry.partition(":")[0] for entry in _entries(self.sites)]
+        if not named or not all(named) or len(set(named)) < len(named):
             raise ValueError(f"sites {self.sites!r} is not a list of different names with commas between")
         if self.rounds < 1 or self.epoch < 1:
             raise ValueError(f"rounds {self.rounds} and epoch {self.epoch} must be at least 1")
-        if not 1 <= self.min_sites <= len(self.site_names):
-            raise ValueError(f"min-sites {self.min_sites} is not between 1 and the {len(self.site_names)} sites")
+        if not 1 <= self.min_sites <= len(named):
+            raise ValueError(f"min-sites {self.min_sites} is not between 1 and the {len(named)} sites")
         if not 0 < self.fraction <= 1:
             raise ValueError(f"fraction {self.fraction} is not in (0, 1]")
-        if self.extensions < 0 or self.budget_bytes < 0:
-            raise ValueError(f"extensions {self.extensions} and budget-bytes {self.budget_bytes} must not be below 0")
-        if self.deadline <= 0 or self.join_timeout <= 0:
-            raise ValueError("deadline and join-timeout must be above 0")
+        held = set(self.site_domains.values())
+        if unheld := sorted(set(_entries(self.required_domains)) - held):
+            raise ValueError(
+                f"required-domains names {', '.join(unheld)}, which none of the sites holds; they hold "
+                f"{', '.join(sorted(held))}"
+            )
+        for name in ("over_sampling", "extensions", "budget_bytes", "budget_rounds", "budget_seconds"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name.replace('_', '-')} {getattr(self, name)} must not be below 0")
+        for name in ("deadline", "join_timeout", "absence"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name.replace('_', '-')} {getattr(self, name)} must be a number of seconds above 0")
 
     @property
     def site_names(self) -> tuple[str, ...]:
         """The sites' names."""
-        return tuple(name for name in self.sites.split(",") if name)
+        return tuple(self.site_domains)
+
+    @property
+    def site_domains(self) -> dict[str, str]:
+        """The domain of each site."""
+        parts = (entry.partition(":") for entry in _entries(self.sites))
+        return {name: domain or self.domain for name, _, domain in parts}
+
+    @property
+    def participation(self) -> Participation:
+        """The rule of participation."""
+        return Participation(
+            domains=self.site_domains,
+            fraction=self.fraction,
+            minimum=self.min_sites,
+            required=_entries(self.required_domains),
+            over_sampling=self.over_sampling,
+            seed=self.seed,
+        )
 
     @classmethod
     def from_flower(cls, values: Mapping[str, bool | float | int | str]) -> "RunConfig":
@@ -92,3 +137,7 @@ class RunConfig:
     def to_flower(self) -> dict[str, bool | float | int | str]:
         """Write Flower's mapping."""
         return {name.replace("_", "-"): value for name, value in asdict(self).items()}
+
+
+def _entries(text: str) -> tuple[str, ...]:
+    return tuple(entry.strip() for entry in text.split(",") if entry.strip())

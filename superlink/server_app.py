@@ -1,5 +1,6 @@
 """The coordinator's ServerApp: one attempt of a run, from its last checkpoint to its last round."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 
 import fedlora
 from fedlora.environment import runs_directory
-from fedlora.errors import FedloraError, SpecMismatchError
+from fedlora.errors import FedloraError, ParticipationError, SpecMismatchError
 from fedlora.log import show
 from fedlora.wire import AdapterSpec, encode
 from fedlora.wire.spec import Vector
@@ -17,16 +18,17 @@ from superlink.budget import Budget
 from superlink.checkpoints import Checkpoint
 from superlink.commits import Commits
 from superlink.grid import Sites
-from superlink.handshake import agree
+from superlink.handshake import Agreement
 from superlink.initialisation import initial_adapter
 from superlink.ledger import Ledger
-from superlink.rounds import Rounds, sample
+from superlink.rounds import Rounds
 from superlink.run_config import RunConfig
 from superlink.runs import RunFolder
 
 __all__ = ["app"]
 
 ALIVE_SECONDS = 2.0
+log = logging.getLogger("fedlora.superlink")
 app: ServerApp = ServerApp()
 
 
@@ -57,14 +59,28 @@ def main(grid: Grid, context: Context) -> None:
 def _attempt(grid: Grid, config: RunConfig, folder: RunFolder, ledger: Ledger) -> None:
     checkpoint = folder.checkpoints.newest()
     sites = Sites(grid, config.site_names, lambda: folder.stop_wanted)
-    sites.join(config.join_timeout)
-    spec = agree(sites, config)
+    agreement = Agreement(sites, config)
+    spec = agreement.reach(_joined(sites, config))
     done, adapter = _beginning(checkpoint, spec, config)
-    budget = Budget(config.budget_bytes, _round_bytes(adapter, spec, config))
+    budget = _budget(adapter, spec, config)
     if not config.ignore_forecast:
-        budget.check_forecast(ledger.payload_bytes(), config.rounds - done)
+        budget.check_forecast(ledger.spending(), config.rounds - done)
     commits = Commits(folder.checkpoints, folder.ledger, config.epoch, spec)
-    Rounds(config, sites, spec, ledger, budget, commits).run(done, adapter)
+    Rounds(config, sites, agreement, spec, ledger, budget, commits).run(done, adapter)
+
+
+def _joined(sites: Sites, config: RunConfig) -> tuple[str, ...]:
+    """Wait for the sites; return those that are there, if they satisfy the rule of participation."""
+    there = sites.join(config.join_timeout)
+    missing = ", ".join(name for name in config.site_names if name not in there)
+    if shortage := config.participation.shortage(there):
+        raise ParticipationError(
+            f"after {config.join_timeout:.0f} s these sites are not online: {missing}. A round would not count: "
+            f"{shortage}"
+        )
+    if missing:
+        log.warning("the run begins without %s; whoever comes later joins before the next round", missing)
+    return there
 
 
 def _beginning(checkpoint: Checkpoint | None, spec: AdapterSpec, config: RunConfig) -> tuple[int, Vector]:
@@ -79,12 +95,17 @@ def _beginning(checkpoint: Checkpoint | None, spec: AdapterSpec, config: RunConf
     return checkpoint.round, checkpoint.adapter
 
 
-def _round_bytes(adapter: Vector, spec: AdapterSpec, config: RunConfig) -> int:
-    """Return the payload bytes of a round in which every sampled site is asked once: its broadcast and its update."""
-    message = encode(
+def _budget(adapter: Vector, spec: AdapterSpec, config: RunConfig) -> Budget:
+    largest = encode(
         adapter, spec, kind="update", run=config.run, epoch=config.epoch, round_number=config.rounds, examples=10**9
     )
-    return 2 * message.size * len(sample(config.site_names, config, 1))
+    return Budget(
+        message_bytes=largest.size,
+        sites=len(config.participation.sample(1)),
+        bytes=config.budget_bytes,
+        rounds=config.budget_rounds,
+        seconds=config.budget_seconds,
+    )
 
 
 @contextmanager

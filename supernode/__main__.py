@@ -1,9 +1,9 @@
 """The supernode's program: ``python -m supernode supernode.toml``.
 
-Starts two children and watches them: Flower's supernode behind the seam, and the worker. A worker that ends is started
-again. When Flower's supernode ends, so does this program, and with a code other than 0 unless it was asked to stop:
-Flower's own exit code is 0 even for a key that nobody has registered, and whoever supervises this program is to start
-it again.
+Starts two children and watches them: Flower's supernode behind the seam, and the worker. When the worker ends, both are
+started again: the node is then activated anew, which is how the coordinator learns that the task is lost. When Flower's
+supernode ends, so does this program, and with a code other than 0 unless it was asked to stop: Flower's own exit code
+is 0 even for a key that nobody has registered, and whoever supervises this program is to start it again.
 """
 
 import logging
@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from fedlora.config import read_toml
@@ -21,7 +22,8 @@ from supernode.settings import NodeSettings
 
 NODE_ENDED = 42  # in the site's band of exit codes
 LOOK_SECONDS = 0.2
-MOST_PAUSE_SECONDS = 5.0  # between starts of a worker that does not live from one look to the next
+FIRST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.2, 5.0  # before both are started again; doubled while that does not help
+LIVED_SECONDS = 60.0  # after which a worker has helped
 STOP_SECONDS = 8.0
 log = logging.getLogger("fedlora.supernode")
 
@@ -38,20 +40,30 @@ def main(arguments: list[str]) -> int:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    node = _start("supernode.node", arguments[0])
-    worker, pause = _start_worker(settings), LOOK_SECONDS
-    while node.poll() is None and not stopped.wait(pause):
-        pause = LOOK_SECONDS if worker.poll() is None else min(2 * pause, MOST_PAUSE_SECONDS)
-        if worker.poll() is not None:
-            log.error("the worker ended with code %s and is started again", worker.returncode)
-            worker = _start_worker(settings)
-    for child in (worker, node):
-        _stop(child)
+    code = _serve(settings, arguments[0], stopped)
     if stopped.is_set():
         log.info("site %s: supernode stopped", settings.site)
         return 0
-    log.error("site %s: Flower's supernode ended by itself with code %s; see above", settings.site, node.returncode)
+    log.error("site %s: Flower's supernode ended by itself with code %s; see above", settings.site, code)
     return NODE_ENDED
+
+
+def _serve(settings: NodeSettings, file: str, stopped: threading.Event) -> int | None:
+    """Keep node and worker running until `stopped`, or until the node ends; return the node's exit code."""
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        started = time.monotonic()
+        node, worker = _start("supernode.node", file), _start_worker(settings)
+        while node.poll() is None and worker.poll() is None and not stopped.wait(LOOK_SECONDS):
+            pass
+        ended = None if stopped.is_set() else node.poll()
+        for child in (worker, node):
+            _stop(child)
+        if stopped.is_set() or ended is not None:
+            return ended
+        log.error("the worker ended with code %s and is started again, and the node with it", worker.returncode)
+        pause = FIRST_PAUSE_SECONDS if time.monotonic() - started > LIVED_SECONDS else 2 * pause
+        stopped.wait(min(pause, MOST_PAUSE_SECONDS))
 
 
 def _start_worker(settings: NodeSettings) -> subprocess.Popen[bytes]:

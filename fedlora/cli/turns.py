@@ -32,7 +32,7 @@ def turn_table(turns: Sequence[TurnRow], title: str) -> Table:
         table.add_row(
             str(turn.round),
             turn.site,
-            outcome if turn.tries == 1 else f"{outcome} (asked {turn.tries} times)",
+            outcome if turn.tries <= 1 else f"{outcome} (asked {turn.tries} times)",
             str(turn.examples),
             _figure(turn.loss, 3),
             _figure(turn.train_seconds, 1),

@@ -53,6 +53,11 @@ class Answer:
     figures: Mapping[str, float] = field(default_factory=dict)
     payload: Payload | None = None
 
+    @property
+    def size(self) -> int:
+        """Payload bytes."""
+        return self.payload.size if self.payload else 0
+
 
 def write_request(request: Request) -> RecordDict:
     """Turn `request` into the content of a Flower message."""

@@ -11,7 +11,7 @@ from fedlora.errors import TrainerError
 from fedlora.language_model.prompt import answer, prompt
 from fedlora.shards import Record
 
-__all__ = ["Batch", "Example", "chunks", "collate", "rows_of_round", "tokenise"]
+__all__ = ["Batch", "Example", "batches", "chunks", "collate", "rows_of_round", "tokenise"]
 
 NOT_SCORED = -100  # the label that torch's cross entropy leaves out
 
@@ -113,3 +113,18 @@ def chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     """Cut `rows` into runs of `size`."""
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
+
+
+def batches(examples: Sequence[Example], tokens: int) -> Iterator[list[Example]]:
+    """Divide `examples` into batches of like length, each of at most `tokens` tokens with its padding.
+
+    One that is longer than that is a batch of its own.
+    """
+    batch: list[Example] = []
+    for example in sorted(examples, key=lambda example: len(example.ids)):
+        if batch and (len(batch) + 1) * len(example.ids) > tokens:
+            yield batch
+            batch = []
+        batch.append(example)
+    if batch:
+        yield batch

@@ -92,6 +92,7 @@ class ResidentTrainer:
             round_number,
             seed=seed,
             padding=self.padding,
+            tokens_at_once=self.settings.tokens_at_once,
             interrupted=interrupted,
         )
         return adapter.vector() - vector, figures

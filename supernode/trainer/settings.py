@@ -91,6 +91,9 @@ class TrainerSettings:
         Unix socket to listen on.
     threads : int
         Cores this trainer may use; trainers of one machine share its cores.
+    tokens_at_once : int
+        Tokens that go through the model at once, padding included: what decides the trainer's memory. About 3 MB each
+        for a model of 135 million parameters with a vocabulary of 49,152.
     seed : int
         Decides the order of records; the site's own, never a caller's.
     """
@@ -104,10 +107,13 @@ class TrainerSettings:
     socket: Path
     policy: Policy
     threads: int = 1
+    tokens_at_once: int = 512
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}; it must be at least 1")
+        if self.tokens_at_once < 1:
+            raise ValueError(f"tokens-at-once is {self.tokens_at_once}; it must be at least 1")
         if len(str(self.socket).encode()) > 100:
             raise ValueError(f"socket {self.socket} is longer than the 100 bytes that a Unix socket's path may have")

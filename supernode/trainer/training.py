@@ -1,5 +1,6 @@
 """One round of local training."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ import torch
 
 from fedlora.errors import TrainerError
 from fedlora.recipes import Recipe
-from supernode.trainer.examples import NOT_SCORED, Batch, Example, chunks, collate, rows_of_round
+from supernode.trainer.examples import NOT_SCORED, Batch, Example, batches, chunks, collate, rows_of_round
 from supernode.trainer.model import AdapterModel
 
 __all__ = ["RoundFigures", "train_round"]
@@ -51,6 +52,7 @@ def train_round(
     *,
     seed: int,
     padding: int,
+    tokens_at_once: int,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> RoundFigures:
     """Train the adapter for ``recipe.steps`` steps of AdamW on the records that this round's turn brings.
@@ -71,6 +73,9 @@ def train_round(
         Order of the records.
     padding : int
         Token id for padding.
+    tokens_at_once : int
+        Tokens, padding included, that go through the model at once; a step's gradient is summed over as many passes
+        as it takes. It bounds memory and does not change what is learned.
     interrupted : callable
         Asked before each step.
 
@@ -82,32 +87,34 @@ def train_round(
     started = time.monotonic()
     optimizer = torch.optim.AdamW(adapter.parameters, lr=recipe.learning_rate_in(round_number), weight_decay=0.0)
     rows = rows_of_round(len(examples), recipe.steps * recipe.batch, round_number=round_number, seed=seed)
-    losses, weights, tokens = [], [], 0
+    turns = [[examples[row] for row in turn] for turn in chunks(rows, recipe.batch)]
+    losses = []
     torch.manual_seed(seed + round_number)  # dropout, the only randomness left
     adapter.model.train()
-    for step, turn in enumerate(chunks(rows, recipe.batch), 1):
+    for step, turn in enumerate(turns, 1):
         if interrupted():
             raise TrainerError(
                 f"round {round_number} was interrupted at step {step}: its deadline passed or its caller left"
             )
-        batch = collate([examples[row] for row in turn], padding)
-        loss = _loss(adapter, batch)
-        if not torch.isfinite(loss):
-            raise TrainerError(f"the loss is {loss.item()} in step {step} of round {round_number}")
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = sum(_backward(adapter, turn, part, padding) for part in batches(turn, tokens_at_once))
+        if not math.isfinite(loss):
+            raise TrainerError(f"the loss is {loss} in step {step} of round {round_number}")
         torch.nn.utils.clip_grad_norm_(adapter.parameters, LARGEST_GRADIENT)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.item())
-        weights.append(int((batch.labels != NOT_SCORED).sum()))
-        tokens += int(batch.mask.sum())
-    mean = sum(loss * weight for loss, weight in zip(losses, weights, strict=True)) / sum(weights)
-    seconds = time.monotonic() - started
-    return RoundFigures(len(rows), tokens, sum(weights), mean, losses[0], losses[-1], seconds)
+        losses.append(loss)
+    return _figures(turns, losses, time.monotonic() - started)
 
 
-def _loss(adapter: AdapterModel, batch: Batch) -> torch.Tensor:
-    """Return the mean cross entropy of the answers' tokens; logits are computed for the answers' columns alone."""
+def _backward(adapter: AdapterModel, turn: Sequence[Example], part: Sequence[Example], padding: int) -> float:
+    """Add the gradient of `part` to the step's; return what it adds to the step's loss, a mean over all of `turn`."""
+    loss = _summed_loss(adapter, collate(part, padding)) / sum(example.answer_length for example in turn)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.item()
+
+
+def _summed_loss(adapter: AdapterModel, batch: Batch) -> torch.Tensor:
+    """Return the summed cross entropy of the answers' tokens; logits are computed for the answers' columns alone."""
     device = adapter.parameters[0].device
     with torch.autocast(device.type, torch.bfloat16):
         logits = adapter.model(
@@ -118,5 +125,21 @@ def _loss(adapter: AdapterModel, batch: Batch) -> torch.Tensor:
             use_cache=False,
         ).logits
     return torch.nn.functional.cross_entropy(
-        logits[:, :-1].float().flatten(0, 1), batch.labels.to(device).flatten(), ignore_index=NOT_SCORED
+        logits[:, :-1].float().flatten(0, 1),
+        batch.labels.to(device).flatten(),
+        ignore_index=NOT_SCORED,
+        reduction="sum",
+    )
+
+
+def _figures(turns: Sequence[Sequence[Example]], losses: Sequence[float], seconds: float) -> RoundFigures:
+    weights = [sum(example.answer_length for example in turn) for turn in turns]
+    return RoundFigures(
+        examples=sum(len(turn) for turn in turns),
+        tokens=sum(len(example.ids) for turn in turns for example in turn),
+        answer_tokens=sum(weights),
+        loss=sum(loss * weight for loss, weight in zip(losses, weights, strict=True)) / sum(weights),
+        first_loss=losses[0],
+        last_loss=losses[-1],
+        seconds=seconds,
     )

@@ -2,8 +2,9 @@
 
     python stub_trainer.py settings.json
 
-Settings: socket, examples, delta (value of every element of the update), base_model_sha256, and behaviour:
-"" (well-behaved), "nan", "short" (a block missing), "stale" (the header of another round), "slow" (seconds).
+Settings, read again at each call: socket, examples, delta (value of every element of the update), base_model_sha256,
+seconds (that a round takes), and behaviour: "" (well-behaved), "nan", "short" (a block missing), "stale" (the header of
+another round). Like the real one it refuses an adapter of another spec.
 """
 
 import json
@@ -18,7 +19,9 @@ import grpc
 import numpy as np
 
 import fedlora
-from fedlora.wire import AdapterSpec, TensorSpec, encode
+from fedlora.errors import WireError
+from fedlora.wire import AdapterSpec, Payload, TensorSpec, decode, encode
+from fedlora.wire.header import Header
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
 
 
@@ -41,9 +44,16 @@ def spec(base_model_sha256: str = "b" * 64, rank: int = 4, width: int = 1024, la
 
 
 class StubTrainer(trainer_pb2_grpc.TrainerServicer):
-    def __init__(self, settings: dict) -> None:
-        self.settings = settings
-        self.spec = spec(settings.get("base_model_sha256", "b" * 64))
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    @property
+    def settings(self) -> dict:
+        return json.loads(self.file.read_text())
+
+    @property
+    def spec(self) -> AdapterSpec:
+        return spec(self.settings.get("base_model_sha256", "b" * 64))
 
     def Describe(self, request, context):
         return trainer_pb2.Description(spec=self.spec.to_json(), policy_sha256="p" * 64, examples=100)
@@ -54,19 +64,24 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
         return trainer_pb2.Configuration(policy_sha256="p" * 64)
 
     def Train(self, request, context):
-        behaviour = self.settings.get("behaviour", "")
-        time.sleep(self.settings.get("seconds", 0.0))
-        delta = np.full(self.spec.size, self.settings["delta"] * request.round, dtype=np.float32)
+        settings, expected = self.settings, self.spec
+        try:
+            decode(Payload(Header.from_json(request.adapter.header), tuple(request.adapter.blocks)), expected)
+        except WireError as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        behaviour = settings.get("behaviour", "")
+        time.sleep(settings.get("seconds", 0.0))
+        delta = np.full(expected.size, settings["delta"] * request.round, dtype=np.float32)
         if behaviour == "nan":
             delta[7] = np.nan
         update = encode(
             delta,
-            self.spec,
+            expected,
             kind="update",
             run=request.run,
             epoch=request.epoch,
             round_number=request.round + (behaviour == "stale"),
-            examples=self.settings["examples"],
+            examples=settings["examples"],
         )
         blocks = update.blocks[:-1] if behaviour == "short" else update.blocks
         return trainer_pb2.Update(
@@ -76,11 +91,11 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
 
 
 def main() -> None:
-    settings = json.loads(Path(sys.argv[1]).read_text())
+    file = Path(sys.argv[1])
     options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
     server = grpc.server(ThreadPoolExecutor(4), options=options)
-    trainer_pb2_grpc.add_TrainerServicer_to_server(StubTrainer(settings), server)
-    server.add_insecure_port(f"unix:{settings['socket']}")
+    trainer_pb2_grpc.add_TrainerServicer_to_server(StubTrainer(file), server)
+    server.add_insecure_port(f"unix:{json.loads(file.read_text())['socket']}")
     server.start()
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())

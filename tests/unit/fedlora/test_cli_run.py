@@ -34,12 +34,14 @@ def write(folder, outcome="running", reason=""):
     ledger.start_submission(1)
     ledger.end_submission(1, 77)
     ledger.start_attempt(1, 77)
-    ledger.start_round(1, 1, {"a": 2**20, "b": 2**20})
+    ledger.start_round(1, 1, ["a", "b"])
+    ledger.sent(1, 1, ["a", "b"], 2**20)
     done = {"loss": 0.5, "train_seconds": 9.0, "round_trip_seconds": 10.0, "tokens": 320, "bytes_up": 2**20}
     ledger.end_turn(TurnRow(1, 1, "a", "answered", examples=16, **done))
     ledger.end_turn(TurnRow(1, 1, "b", "refused", reason="update refused: too large"))
     ledger.end_round(1, 1, "aggregated")
-    ledger.start_round(2, 1, {"a": 2**20, "b": 2**20})
+    ledger.start_round(2, 1, ["a", "b"])
+    ledger.sent(2, 1, ["a", "b"], 2**20)
     if outcome != "running":
         ledger.end_attempt(1, outcome, reason)
     ledger.close()

@@ -4,29 +4,45 @@ import threading
 import pytest
 
 from fedlora.errors import ReplacedError, RunError
-from superlink.ledger import MIGRATIONS, Ledger, TurnRow
+from superlink.ledger import MIGRATIONS, Ledger, Spending, TurnRow
 
 
 def test_what_is_noted_can_be_read_while_it_is_written(tmp_path):
     ledger = Ledger(tmp_path / "ledger.sqlite")
     ledger.start_attempt(1, 2**63 + 5)  # Flower's ids do not fit SQLite's integers
-    ledger.start_round(1, 1, {"a": 100, "b": 100})
+    ledger.start_round(1, 1, ["a", "b"])
+    ledger.sent(1, 1, ["a", "b"], 100)
     reader = Ledger(tmp_path / "ledger.sqlite", readonly=True)
     assert [turn.outcome for turn in reader.turns()] == ["asked", "asked"]
     done = {"examples": 16, "loss": 0.5, "train_seconds": 1.5, "round_trip_seconds": 2.5, "tokens": 320}
-    ledger.sent_again(1, 1, "a", 100)
-    ledger.dropped(1, 1, "a")
+    ledger.sent(1, 1, ["a"], 100)
+    ledger.dropped(1, 1, "a", 80)
     ledger.end_turn(TurnRow(1, 1, "a", "answered", bytes_up=90, **done))
     ledger.end_round(1, 1, "aggregated")
     ledger.end_attempt(1, "completed")
     first, second = reader.turns()
-    assert first == TurnRow(1, 1, "a", "answered", tries=2, dropped=1, bytes_down=200, bytes_up=90, **done)
-    assert reader.payload_bytes() == 390
+    assert first == TurnRow(1, 1, "a", "answered", tries=2, dropped=1, bytes_down=200, bytes_up=170, **done)
+    assert reader.payload_bytes() == 470
     assert second.outcome == "asked"
     assert reader.rounds()[0].state == "aggregated"
     assert reader.rounds()[0].ended_at >= reader.rounds()[0].started_at
     (attempt,) = reader.attempts()
     assert (attempt.epoch, attempt.flower_run, attempt.outcome) == (1, 2**63 + 5, "completed")
+
+
+def test_what_a_run_has_used_counts_all_attempts(tmp_path, monkeypatch):
+    clock = iter(range(100, 200, 10))
+    monkeypatch.setattr("superlink.ledger.time.time", lambda: float(next(clock)))
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    assert ledger.spending() == Spending()
+    ledger.start_attempt(1, 1)  # takes two looks at the clock before its own: 100 ends others, 110 begins, 120 is seen
+    ledger.start_round(1, 1, ["a"])  # 130
+    ledger.sent(1, 1, ["a"], 7)
+    ledger.end_round(1, 1, "aggregated")  # 140
+    ledger.start_attempt(2, 2)  # 150 to 170
+    ledger.start_round(2, 2, ["a"])  # 180
+    ledger.sent(2, 2, ["a"], 7)
+    assert ledger.spending() == Spending(bytes=14, rounds=2, seconds=80.0, round_seconds=10.0)  # at 190
 
 
 def test_a_ledger_of_a_newer_kit_is_refused(tmp_path):
@@ -48,18 +64,18 @@ def test_a_reader_makes_no_ledger(tmp_path):
 def test_a_round_is_begun_whole_or_not_at_all(tmp_path):
     ledger = Ledger(tmp_path / "ledger.sqlite")
     ledger.start_attempt(1, 1)
-    ledger.start_round(1, 1, {"a": 1})
+    ledger.start_round(1, 1, ["a"])
     with pytest.raises(sqlite3.IntegrityError):
-        ledger.start_round(1, 1, {"b": 1})
+        ledger.start_round(1, 1, ["b"])
     assert [turn.site for turn in ledger.turns()] == ["a"]
 
 
 def test_a_newer_attempt_ends_the_older_one_and_fences_it(tmp_path):
     old, new = Ledger(tmp_path / "ledger.sqlite"), Ledger(tmp_path / "ledger.sqlite")
     old.start_attempt(1, 11)
-    old.start_round(1, 1, {"a": 1})
+    old.start_round(1, 1, ["a"])
     new.start_attempt(2, 22)
-    for late in (lambda: old.start_round(2, 1, {"a": 1}), lambda: old.start_attempt(1, 11)):
+    for late in (lambda: old.start_round(2, 1, ["a"]), lambda: old.start_attempt(1, 11)):
         with pytest.raises(ReplacedError, match=r"epoch 1 (is over|comes too late): epoch 2 has begun"):
             late()
     with pytest.raises(ReplacedError), old.fence(1):
@@ -69,14 +85,14 @@ def test_a_newer_attempt_ends_the_older_one_and_fences_it(tmp_path):
         (1, "lost", "replaced by epoch 2"),
         (2, "running", ""),
     ]
-    new.start_round(1, 2, {"a": 1})  # the round that the first left unfinished
+    new.start_round(1, 2, ["a"])  # the round that the first left unfinished
 
 
 def test_a_round_is_aggregated_once(tmp_path):
     ledger = Ledger(tmp_path / "ledger.sqlite")
     for epoch in (1, 2):
         ledger.start_attempt(epoch, epoch)
-        ledger.start_round(1, epoch, {"a": 1})
+        ledger.start_round(1, epoch, ["a"])
     ledger.end_round(1, 1, "aggregated")
     with pytest.raises(sqlite3.IntegrityError):
         ledger.end_round(1, 2, "aggregated")
@@ -85,7 +101,7 @@ def test_a_round_is_aggregated_once(tmp_path):
 def test_what_fails_inside_the_fence_leaves_nothing(tmp_path):
     ledger = Ledger(tmp_path / "ledger.sqlite")
     ledger.start_attempt(1, 1)
-    ledger.start_round(1, 1, {"a": 1})
+    ledger.start_round(1, 1, ["a"])
     with pytest.raises(RuntimeError), ledger.fence(1):
         ledger.end_round(1, 1, "aggregated")
         raise RuntimeError("the rename failed")

@@ -18,9 +18,14 @@ VALUES = {
     "min-sites": 1,
     "join-timeout": 5.0,
     "recipe-sha256": "f" * 64,
+    "absence": 60.0,
     "fraction": 1.0,
+    "over-sampling": 0,
+    "required-domains": "",
     "extensions": 0,
     "budget-bytes": 0,
+    "budget-rounds": 0,
+    "budget-seconds": 0.0,
     "ignore-forecast": False,
 }
 
@@ -36,6 +41,13 @@ def test_flowers_mapping_becomes_ours_and_back():
     assert config.to_flower() == {**VALUES, "deadline": 60.0}
 
 
+def test_a_site_may_hold_another_domain():
+    config = RunConfig.from_flower({**VALUES, "sites": "a, b:medical", "required-domains": "medical"})
+    assert config.site_names == ("a", "b")
+    assert config.site_domains == {"a": "code", "b": "medical"}
+    assert config.participation.shortage({"a"}) == "it has no update of the required domain(s) medical"
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -43,9 +55,15 @@ def test_flowers_mapping_becomes_ours_and_back():
         ({"sites": "a,a"}, "sites 'a,a' is not a list of different names"),
         ({"min-sites": 3}, "min-sites 3 is not between 1 and the 2 sites"),
         ({"rounds": 0}, "rounds 0 and epoch 1 must be at least 1"),
-        ({"deadline": 0.0}, "deadline and join-timeout must be above 0"),
+        ({"deadline": 0.0}, "deadline 0.0 must be a number of seconds above 0"),
+        ({"absence": float("inf")}, "absence inf must be a number of seconds above 0"),
+        ({"sites": "a:code,a"}, "sites 'a:code,a' is not a list of different names"),
+        ({"sites": "a,:code"}, "sites 'a,:code' is not a list of different names"),
+        ({"required-domains": "code,finance"}, "required-domains names finance, which none of the sites holds; "),
+        ({"over-sampling": -1}, "over-sampling -1 must not be below 0"),
+        ({"budget-seconds": -1.0}, "budget-seconds -1.0 must not be below 0"),
         ({"fraction": 1.5}, "fraction 1.5 is not in (0, 1]"),
-        ({"extensions": -1}, "extensions -1 and budget-bytes 0 must not be below 0"),
+        ({"extensions": -1}, "extensions -1 must not be below 0"),
         ({"run": ""}, "run has no name"),
         ({"rounds": "two"}, "rounds: 'two' is not a whole number"),
     ],

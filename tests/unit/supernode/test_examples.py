@@ -1,11 +1,13 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from fedlora.errors import TrainerError
 from fedlora.language_model import prompt
 from fedlora.shards import Record
-from supernode.trainer.examples import NOT_SCORED, Example, collate, rows_of_round, tokenise
+from supernode.trainer.examples import NOT_SCORED, Example, batches, collate, rows_of_round, tokenise
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +64,14 @@ def test_the_seed_decides_the_order_and_a_round_can_be_asked_for_alone():
     alone = rows_of_round(10, 6, round_number=4, seed=1)
     assert alone == [row for n in (1, 2, 3, 4) for row in rows_of_round(10, 6, round_number=n, seed=1)][18:]
     assert alone != rows_of_round(10, 6, round_number=4, seed=2)
+
+
+@given(lengths=st.lists(st.integers(1, 60), max_size=30), tokens=st.integers(1, 200))
+def test_batches_hold_every_example_once_and_fit(lengths, tokens):
+    examples = [Example((7,) * length, 1) for length in lengths]
+    made = list(batches(examples, tokens))
+    assert sorted(len(example.ids) for batch in made for example in batch) == sorted(lengths)
+    for batch in made:
+        assert batch
+        padded = len(batch) * max(len(example.ids) for example in batch)
+        assert padded <= tokens or len(batch) == 1

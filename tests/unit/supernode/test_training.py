@@ -1,5 +1,7 @@
 """Training pinned by numbers, on a tiny model with seeded random weights."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from fedlora.language_model.loading import load
 from fedlora.recipes import Recipe
 from fedlora.shards import read_records
 from superlink.initialisation import initial_adapter
-from supernode.trainer.examples import tokenise
+from supernode.trainer.examples import Example, tokenise
 from supernode.trainer.model import AdapterModel
 from supernode.trainer.training import train_round
 
@@ -29,8 +31,10 @@ def prepared(tiny_model):
     return adapter, examples
 
 
-def train(adapter, examples, round_number=1, **changes):
-    return train_round(adapter, examples, RECIPE, round_number, **{"seed": 0, "padding": 0, **changes})
+def train(adapter, examples, round_number=1, recipe=RECIPE, **changes):
+    return train_round(
+        adapter, examples, recipe, round_number, **{"seed": 0, "padding": 0, "tokens_at_once": 1024, **changes}
+    )
 
 
 def test_the_losses_of_a_round_are_the_pinned_ones(prepared):
@@ -69,6 +73,27 @@ def test_the_first_loss_is_the_models_own_on_the_answers_alone(prepared):
         losses = torch.nn.functional.cross_entropy(logits[-answered - 1 : -1], ids[0, -answered:], reduction="sum")
         total, count = total + losses.item(), count + answered
     assert train(adapter, examples).first_loss == pytest.approx(total / count, rel=2e-3)
+
+
+def test_how_much_goes_through_the_model_at_once_does_not_change_what_is_learned(prepared):
+    """Records of different lengths, so that a mean of means would differ from the mean over all answer tokens."""
+    adapter, examples = prepared
+    examples = [Example(example.ids[i % 5 :], example.answer_length) for i, example in enumerate(examples[:40], 1)]
+    examples += [Example(example.ids[-40:], 3) for example in examples[:20]]
+    start, one_step = initial_adapter(adapter.spec, seed=0), dataclasses.replace(RECIPE, steps=1, batch=16)
+    gradients, losses = [], []
+    for tokens in (10**6, 256, 1):
+        adapter.load(start)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(torch.optim.AdamW, "step", lambda _: None)
+            patched.setattr(torch.optim.AdamW, "zero_grad", lambda *_, **__: None)
+            losses.append(train(adapter, examples, recipe=one_step, tokens_at_once=tokens).first_loss)
+        gradients.append(torch.cat([parameter.grad.flatten() for parameter in adapter.parameters]))
+        for parameter in adapter.parameters:
+            parameter.grad = None
+    assert losses == pytest.approx([losses[0]] * 3, rel=2e-3)
+    for gradient in gradients[1:]:
+        assert (gradient - gradients[0]).norm() < 0.02 * gradients[0].norm()
 
 
 def test_a_vector_goes_in_and_comes_out_bit_for_bit(prepared):
