@@ -218,9 +218,7 @@ def _expected(hint: Any) -> str:
     return _PLAIN.get(hint, "a value")
 
 
-def _wrong(
-    path: str, value: object, allowed: str, problems: list[Problem], choices: Sequence[str] = ()
-) -> object:
+def _wrong(path: str, value: object, allowed: str, problems: list[Problem], choices: Sequence[str] = ()) -> object:
     near = suggestion(value, choices)
     problems.append(Problem(path, f"{value!r} is not {allowed}{near and '; ' + near}"))
     return _MISSING
