@@ -9,7 +9,7 @@ from typing import Annotated
 from fedlora.config import hold_to_rules
 from fedlora.domains import DOMAINS
 from fedlora.errors import ConfigurationError
-from fedlora.rules import Rule, above, at_least, one_of
+from fedlora.rules import Rule, above, at_least, one_of, some
 
 __all__ = ["Recipe"]
 
@@ -17,7 +17,6 @@ __all__ = ["Recipe"]
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 Count = Annotated[int, at_least(1)]
 DROPOUT = Rule("a number from 0 to below 1", lambda value: 0 <= value < 1, {"minimum": 0, "exclusiveMaximum": 1})
-SOME = Rule("a list of at least one", lambda value: len(value) > 0, {"minItems": 1})
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Recipe:
     rank: Count = 16
     alpha: Count = 32
     dropout: Annotated[float, DROPOUT] = 0.0
-    target_modules: Annotated[tuple[str, ...], SOME] = ALL_LINEAR
+    target_modules: Annotated[tuple[str, ...], some()] = ALL_LINEAR
 
     def __post_init__(self) -> None:
         hold_to_rules(self)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Rule", "above", "at_least", "between", "matching", "one_of", "share", "suggestion"]
+__all__ = ["Rule", "above", "at_least", "between", "matching", "one_of", "share", "some", "suggestion"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +53,11 @@ def share() -> Rule:
     """Return the rule of a share of something."""
     schema = {"exclusiveMinimum": 0, "maximum": 1}
     return Rule("a number above 0 and at most 1", lambda value: 0 < value <= 1, schema)
+
+
+def some() -> Rule:
+    """Return the rule of a list that is not empty."""
+    return Rule("a list of at least one", lambda value: len(value) > 0, {"minItems": 1})
 
 
 def one_of(choices: Iterable[str], allowed: str = "") -> Rule:

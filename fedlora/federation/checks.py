@@ -18,7 +18,7 @@ Values = Mapping[str, Any]
 def check(values: Values) -> list[Problem]:
     """Return everything that is wrong between the values of a federation."""
     sites, recipes = list(enumerate(_tables(values["site"]))), list(enumerate(_tables(values["recipe"])))
-    problems = [*_at_least_one(values), *_twice(sites, "site", "name"), *_twice(recipes, "recipe", "domain")]
+    problems = [*_twice(sites, "site", "name"), *_twice(recipes, "recipe", "domain")]
     domains = [recipe["domain"] for _, recipe in recipes]
     names = [] if None in domains else [f"{domain}/default" for domain in domains]
     problems += _ports(values, sites)
@@ -32,12 +32,6 @@ def check(values: Values) -> list[Problem]:
 
 def _tables(value: Any) -> list[Values]:
     return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
-
-
-def _at_least_one(values: Values) -> Iterator[Problem]:
-    for key in ("site", "recipe"):
-        if values[key] == []:
-            yield Problem(key, f"[] is not a list of at least one; add a table [[{key}]]")
 
 
 def _twice(entries: list[tuple[int, Values]], table: str, key: str) -> Iterator[Problem]:

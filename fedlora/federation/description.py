@@ -13,7 +13,7 @@ from fedlora.federation.presets import PRESETS
 from fedlora.language_model import DEFAULT_BASE_MODEL
 from fedlora.names import NAME, NAME_RULE
 from fedlora.recipes import Recipe
-from fedlora.rules import Rule, above, at_least, between, matching, one_of, share
+from fedlora.rules import Rule, above, at_least, between, matching, one_of, share, some
 
 __all__ = ["Coordinator", "Federation", "Keeper", "Paths", "Resources", "RunDefaults", "Site", "SitePolicy"]
 
@@ -259,8 +259,8 @@ class Federation:
     preset: Annotated[str, one_of(("", *PRESETS), f'one of {", ".join(PRESETS)}, or ""')] = ""
     base_model: Text = DEFAULT_BASE_MODEL
     coordinator: Coordinator
-    site: tuple[Site, ...]
-    recipe: tuple[Recipe, ...]
+    site: Annotated[tuple[Site, ...], some()]
+    recipe: Annotated[tuple[Recipe, ...], some()]
     run: RunDefaults = field(default_factory=RunDefaults)
     keeper: Keeper = field(default_factory=Keeper)
     paths: Paths = field(default_factory=Paths)

@@ -210,6 +210,7 @@ def nested_table(hint: Any) -> type[Any] | None:
 
 def item_table(hint: Any) -> type[Any] | None:
     """Return the dataclass of a key that is a list of tables, or None."""
+    hint = typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
     return nested_table(typing.get_args(hint)[0]) if typing.get_origin(hint) is tuple else None
 
 

@@ -16,7 +16,7 @@ from fedlora.rules import Rule
 
 __all__ = ["has_default", "json_schema", "key_tables", "meanings", "shown"]
 
-_JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string"}
+_JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
 
 
@@ -56,8 +56,9 @@ def _type(hint: Any) -> dict[str, Any]:
     if kind is Literal:
         return {"enum": list(arguments)}
     if kind is tuple:
-        item = _type(arguments[0])
-        return {"type": "array", "items": item, **({"minItems": 1} if item_table(hint) else {})}
+        return {"type": "array", "items": _type(arguments[0])}
+    if hint is Path:
+        return {"type": "string", "minLength": 1}
     table = nested_table(hint)
     return _table(table) if table else {"type": _JSON_TYPES[hint]}
 

@@ -171,6 +171,7 @@ def test_another_preset_gives_its_values(file):
         ("coordinator.http-port=9092", "command line: coordinator.http-port: 9092 is that of coordinator.fleet-port"),
         ("coordinator=1", "command line: coordinator: is a table; an override sets one value of it"),
         ("site.site-b.seed=1", "command line: site.site-b.seed: nothing is called 'site-b'; there are: site-a, 0"),
+        ("site.medical.seed=1", "command line: site.medical.seed: nothing is called 'medical'; there are: site-a, 0"),
         ("site.site-a=1", "command line: site.site-a: is a table; an override sets one value of it"),
         ("name.x=1", "command line: name.x: name is no table"),
         ("run.min-sites=3", "command line: run.min-sites: 3 is more than the 2 site(s) of medical"),

@@ -190,6 +190,14 @@ def test_a_site_that_takes_part_must_allow_the_recipe_of_runs(tmp_path):
     read_federation(write(tmp_path, text.replace('domains = ["finance", "medical"]', "")))  # b takes no part
 
 
+def test_a_recipe_whose_domain_is_wrong_is_not_missed_elsewhere(tmp_path):
+    text = (
+        GOOD.replace('domain = "finance"\nrounds', 'domain = "finanse"\nrounds') + '[run]\nrecipe = "finance/default"\n'
+    )
+    expected = f"line 16: recipe[0].domain: {LAW.replace('law', 'finanse')}; did you mean 'finance'?"
+    assert problems(tmp_path, text) == [expected]
+
+
 def test_every_problem_at_once_and_what_follows_from_another_is_none(tmp_path):
     text = GOOD.replace('"finance"', '"finanse"', 1).replace('name = "b"', 'name = "a"').replace("rounds", "rond")
     text += '[run]\nmin-sites = 9\ndomains = ["finance"]\nrequired-domains = ["finance"]\nseed = -1\n'

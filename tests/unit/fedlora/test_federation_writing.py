@@ -223,6 +223,36 @@ def test_the_json_schema_and_the_reader_agree(values, data):
     assert fits(values, json_schema()) == (not problems), problems
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('shard = "shards/site-a"', 'shard = ""'),
+        ('# base-model = "SmolLM2-135M-Instruct"', 'base-model = ""'),
+        ("# target-modules =", "target-modules = [] #"),
+        ("# dropout =", "dropout = 1 #"),
+        ("# budget =", 'budget = "bord" #'),
+        ("# superlink =", 'superlink = "relay:070" #'),
+        ("# runs =", "runs = 3 #"),
+        ("# runs =", "run = 3 #"),
+        ("# fraction =", "fraction = 0 #"),
+    ],
+)
+def test_the_json_schema_refuses_what_the_reader_refuses(old, new):
+    text = preset_text("two-sites")
+    assert old in text
+    assert fits(tomllib.loads(text), json_schema())
+    values = tomllib.loads(text.replace(old, new, 1))
+    assert len(examine(Federation, values)[1]) == 1
+    assert not fits(values, json_schema())
+
+
+@pytest.mark.parametrize("key", ["site", "recipe"])
+def test_a_federation_without_sites_or_recipes_is_none(key):
+    values = {**tomllib.loads(preset_text("two-sites")), key: []}
+    assert list(map(str, examine(Federation, values)[1])) == [f"{key}: [] is not a list of at least one"]
+    assert not fits(values, json_schema())
+
+
 def test_the_page_of_documentation_has_the_tables_of_the_dataclasses():
     page = (REPOSITORY / "docs" / "federation-file.md").read_text(encoding="utf-8")
     # To mend it, put the output of `fedlora config schema --format markdown` below the heading.
