@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fedlora.cli.init import PresetName
@@ -81,6 +81,7 @@ def test_a_file_with_every_value_says_the_same_wherever_it_lies(tmp_path, values
 
 @settings(deadline=None)
 @given(st.one_of(st.text(st.characters(exclude_categories=("Cs",))), st.booleans(), st.integers(-(2**63), 2**63 - 1)))
+@example('say "no" \\ or\n\x7f')
 def test_values_are_shown_as_toml_has_them(value):
     assert tomllib.loads(f"value = {shown(value)}") == {"value": value}
 
