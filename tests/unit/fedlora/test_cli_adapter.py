@@ -52,11 +52,13 @@ def run(tmp_path):
     for epoch in (1, 2):
         ledger.start_attempt(epoch, epoch)
         number = epoch
-        ledger.start_round(number, epoch, {"alpha-clinic": 2**20, "beta-bank": 2**20})
+        ledger.start_round(number, epoch, ["alpha-clinic", "beta-bank"])
+        ledger.sent(number, epoch, ["alpha-clinic", "beta-bank"], 2**20)
         ledger.end_turn(TurnRow(number, epoch, "alpha-clinic", "answered", examples=16, bytes_up=2**20))
         ledger.end_turn(TurnRow(number, epoch, "beta-bank", "answered", examples=24, bytes_up=2**20))
         ledger.end_round(number, epoch, "aggregated")
-    ledger.start_round(3, 2, {"alpha-clinic": 2**20})
+    ledger.start_round(3, 2, ["alpha-clinic"])
+    ledger.sent(3, 2, ["alpha-clinic"], 2**20)
     ledger.end_turn(TurnRow(3, 2, "alpha-clinic", "answered", examples=1000))
     ledger.close()
     checkpoint(folder.directory / "checkpoints")
