@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-__all__ = ["cache_directory", "inherited", "program_path", "runs_directory"]
+__all__ = ["cache_directory", "federation_overrides", "inherited", "program_path", "runs_directory"]
 
 
 def cache_directory() -> Path:
@@ -23,6 +23,11 @@ def program_path() -> str:
 def runs_directory() -> Path:
     """Return where the coordinator keeps its runs: ``FEDLORA_RUNS``, else ``runs`` below the current folder."""
     return Path(os.environ.get("FEDLORA_RUNS") or "runs").expanduser()
+
+
+def federation_overrides() -> dict[str, str]:
+    """Return the variables that override values of a federation's file: ``FEDLORA__COORDINATOR__FLEET_PORT``."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith("FEDLORA__")}
 
 
 def inherited(**changes: str) -> dict[str, str]:

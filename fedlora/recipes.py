@@ -4,13 +4,19 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
-from fedlora.domains import domain
+from fedlora.config import hold_to_rules
+from fedlora.domains import DOMAINS
+from fedlora.errors import ConfigurationError
+from fedlora.rules import Rule, above, at_least, one_of, some
 
 __all__ = ["Recipe"]
 
 # The seven projections of a Llama-family block; `all-linear` adapters reach every matrix product but the head.
 ALL_LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+Count = Annotated[int, at_least(1)]
+DROPOUT = Rule("a number from 0 to below 1", lambda value: 0 <= value < 1, {"minimum": 0, "exclusiveMaximum": 1})
 
 
 @dataclass(frozen=True)
@@ -23,42 +29,47 @@ class Recipe:
     Attributes
     ----------
     domain : str
-        The domain whose shards are trained on.
-    rounds, steps, batch : int
-        Rounds of the run, optimiser steps a round, records a step.
+        The domain whose shards are trained on; names the recipe.
+    rounds : int
+        Rounds of the run.
+    steps : int
+        Optimiser steps of each site in each round.
+    batch : int
+        Records a step.
     length : int
         Longest record in tokens; what is longer is cut at the end of the answer.
-    learning_rate, final_learning_rate : float
-        The rate in the first round and the floor that the cosine over the rounds falls towards.
-    rank, alpha, dropout, target_modules
-        The adapter: LoRA (Hu et al. 2021, arXiv 2106.09685) with scale ``alpha / rank``.
+    learning_rate : float
+        The rate in the first round.
+    final_learning_rate : float
+        The floor that the rate falls towards on a cosine over the rounds; not above the first.
+    rank : int
+        Rank of the adapter's matrices (LoRA: Hu et al. 2021, arXiv 2106.09685).
+    alpha : int
+        The adapter's scale is ``alpha / rank``.
+    dropout : float
+        Share of the adapter's inputs that is left out in training.
+    target_modules : tuple of str
+        Names of the base model's modules that get an adapter.
     """
 
-    domain: str
-    rounds: int = 3
-    steps: int = 20
-    batch: int = 16
-    length: int = 256
-    learning_rate: float = 1e-3
-    final_learning_rate: float = 1e-4
-    rank: int = 16
-    alpha: int = 32
-    dropout: float = 0.0
-    target_modules: tuple[str, ...] = ALL_LINEAR
+    domain: Annotated[str, one_of(DOMAINS)]
+    rounds: Count = 3
+    steps: Count = 20
+    batch: Count = 16
+    length: Count = 256
+    learning_rate: Annotated[float, above(0.0)] = 1e-3
+    final_learning_rate: Annotated[float, above(0.0)] = 1e-4
+    rank: Count = 16
+    alpha: Count = 32
+    dropout: Annotated[float, DROPOUT] = 0.0
+    target_modules: Annotated[tuple[str, ...], some()] = ALL_LINEAR
 
     def __post_init__(self) -> None:
-        domain(self.domain)
-        for name in ("rounds", "steps", "batch", "length", "rank", "alpha"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if not 0 < self.final_learning_rate <= self.learning_rate:
-            raise ValueError(
-                f"final-learning-rate {self.final_learning_rate} is not in (0, learning-rate {self.learning_rate}]"
+        hold_to_rules(self)
+        if self.final_learning_rate > self.learning_rate:
+            raise ConfigurationError(
+                f"final-learning-rate {self.final_learning_rate} is above learning-rate {self.learning_rate}"
             )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout {self.dropout} is not in [0, 1)")
-        if not self.target_modules:
-            raise ValueError("target-modules is empty")
 
     @property
     def name(self) -> str:

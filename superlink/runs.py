@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import re
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,29 +11,15 @@ from typing import Any
 
 from fedlora.config import from_mapping
 from fedlora.errors import FedloraError, RunError, by_name
+from fedlora.names import check_name, is_name
 from superlink.checkpoints import Checkpoints
 from superlink.ledger import Ledger
 from superlink.run_config import RunConfig
 
-__all__ = ["RunFolder", "RunState", "Verdict", "check_name", "run_folders", "verdict"]
-
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+__all__ = ["RunFolder", "RunState", "Verdict", "run_folders", "verdict"]
 
 # Errors that another attempt would meet again: a rule has decided, not an accident.
 BY_RULE = ("BudgetError", "ConfigurationError", "ParticipationError", "SpecMismatchError")
-
-
-def check_name(name: str) -> str:
-    """Return `name` if it can name a run or a site.
-
-    Raises
-    ------
-    RunError
-        If it is not 1 to 64 small letters, digits and dashes.
-    """
-    if not NAME.fullmatch(name):
-        raise RunError(f"{name!r} is no name: 1 to 64 of a-z, 0-9 and -, with a letter or digit at both ends")
-    return name
 
 
 @dataclass(frozen=True)
@@ -47,7 +32,7 @@ class RunFolder:
     @property
     def directory(self) -> Path:
         """The folder."""
-        return self.runs / check_name(self.name)
+        return self.runs / check_name(self.name, RunError)
 
     @property
     def ledger(self) -> Path:
@@ -176,7 +161,7 @@ def run_folders(runs: Path) -> list[RunFolder]:
     """Return the submitted runs below `runs`, in the order of submission."""
     if not runs.is_dir():
         return []
-    names = [entry.name for entry in runs.iterdir() if NAME.fullmatch(entry.name) and (entry / "run.json").exists()]
+    names = [entry.name for entry in runs.iterdir() if is_name(entry.name) and (entry / "run.json").exists()]
     folders = [RunFolder(runs, name) for name in names]
     return sorted(folders, key=lambda folder: (folder.submitted_at, folder.name))
 

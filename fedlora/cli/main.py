@@ -10,7 +10,9 @@ import typer
 
 import fedlora
 from fedlora.cli.adapter import application as adapter
+from fedlora.cli.config import application as config
 from fedlora.cli.demo import demo
+from fedlora.cli.init import init
 from fedlora.cli.node import application as node
 from fedlora.cli.pki import application as pki
 from fedlora.cli.run import application as run
@@ -46,12 +48,14 @@ def root(
     """Federated LoRA fine-tuning of language models on data that may not leave its owners."""
 
 
+application.add_typer(config, name="config")
 application.add_typer(run, name="run")
 application.add_typer(shard, name="shard")
 application.add_typer(adapter, name="adapter")
 application.add_typer(pki, name="pki")
 application.add_typer(node, name="node")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
+application.command(epilog="Example: fedlora init my-federation --preset two-sites")(init)
 
 
 def main() -> None:

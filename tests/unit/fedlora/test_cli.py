@@ -13,7 +13,7 @@ from fedlora.cli.main import application
 FEDLORA = str(Path(sys.executable).with_name("fedlora"))
 GROUPS = {group.name: group.typer_instance for group in application.registered_groups}
 COMMANDS = [
-    *("", "demo", *GROUPS),
+    *("", "demo", "init", *GROUPS),
     *(
         f"{name} {one.name or one.callback.__name__}"
         for name, group in GROUPS.items()
@@ -33,7 +33,7 @@ def test_the_version_is_the_packages():
 
 
 def test_help_works_in_both_spellings_everywhere_and_ends_with_an_example():
-    assert {"run show", "shard import", "adapter merge", "pki renew", "node list"} <= set(COMMANDS)
+    assert {"run show", "config validate", "shard import", "adapter merge", "pki renew", "node list"} <= set(COMMANDS)
     for command, option in itertools.product(COMMANDS, ("-h", "--help")):
         result = run(*command.split(), option)
         assert result.exit_code == 0

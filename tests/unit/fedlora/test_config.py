@@ -216,9 +216,9 @@ def test_an_unknown_domain_is_one_problem_of_the_file(tmp_path):
     assert str(caught.value) == (
         f"{file} has 4 problem(s):\n"
         "  - rounds: '3' is not a whole number\n"
-        "  - recipe: domain 'law' is not one of general-nlp, finance, medical, code\n"
-        "  - recipes[1]: domain 'Finance' is not one of general-nlp, finance, medical, code\n"
-        "  - recipes[2]: rank is 0; it must be at least 1"
+        "  - recipe.domain: 'law' is not one of general-nlp, finance, medical, code\n"
+        "  - recipes[1].domain: 'Finance' is not one of general-nlp, finance, medical, code; did you mean 'finance'?\n"
+        "  - recipes[2].rank: 0 is not a whole number of at least 1"
     )
 
 
@@ -228,7 +228,7 @@ def test_an_unknown_domain_in_the_outermost_table(tmp_path):
     with pytest.raises(ConfigurationError) as caught:
         read_toml(Recipe, file)
     assert str(caught.value) == (
-        f"{file} has 1 problem(s):\n  - Recipe: domain 'law' is not one of general-nlp, finance, medical, code"
+        f"{file} has 1 problem(s):\n  - domain: 'law' is not one of general-nlp, finance, medical, code"
     )
 
 

@@ -27,17 +27,17 @@ def test_every_value_changes_the_hash():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"rank": 0}, "rank is 0; it must be at least 1"),
-        ({"final_learning_rate": 1.0}, "final-learning-rate 1.0 is not in"),
-        ({"dropout": 1.0}, r"dropout 1.0 is not in \[0, 1\)"),
-        ({"target_modules": ()}, "target-modules is empty"),
+        ({"rank": 0}, "rank: 0 is not a whole number of at least 1"),
+        ({"final_learning_rate": 1.0}, "final-learning-rate 1.0 is above learning-rate 0.001"),
+        ({"dropout": 1.0}, "dropout: 1.0 is not a number from 0 to below 1"),
+        ({"target_modules": ()}, r"target-modules: \(\) is not a list of at least one"),
     ],
 )
 def test_a_value_that_cannot_be_trained_with_is_named(change, reason):
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(ConfigurationError, match=reason):
         Recipe("code", **change)
 
 
 def test_an_unknown_domain_is_named():
-    with pytest.raises(ConfigurationError, match="domain 'law' is not one of general-nlp, finance, medical, code"):
+    with pytest.raises(ConfigurationError, match="domain: 'law' is not one of general-nlp, finance, medical, code"):
         Recipe("law")

@@ -1,0 +1,105 @@
+"""What must hold between the values of a federation. Each value by itself is held to its rule when it is read.
+
+The checks look at plain values, as TOML has them, in which whatever is wrong by itself is None: so that one wrong port
+does not hide two sites of one name.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from fedlora.config import Problem
+from fedlora.rules import suggestion
+
+__all__ = ["check"]
+
+Values = Mapping[str, Any]
+
+
+def check(values: Values) -> list[Problem]:
+    """Return everything that is wrong between the values of a federation."""
+    sites, recipes = list(enumerate(_tables(values["site"]))), list(enumerate(_tables(values["recipe"])))
+    problems = [*_twice(sites, "site", "name"), *_twice(recipes, "recipe", "domain")]
+    domains = [recipe["domain"] for _, recipe in recipes]
+    names = [] if None in domains else [f"{domain}/default" for domain in domains]
+    problems += _ports(values, sites)
+    problems += _known_recipes(values, sites, names)
+    problems += _run(values, [site for _, site in sites], names)
+    first, most = values["keeper"]["first-pause"], values["keeper"]["most-pause"]
+    if first is not None and most is not None and most < first:
+        problems.append(Problem("keeper.most-pause", f"{most} is below first-pause {first}"))
+    return problems
+
+
+def _tables(value: Any) -> list[Values]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
+def _twice(entries: list[tuple[int, Values]], table: str, key: str) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for number, entry in entries:
+        value = entry[key]
+        if value is not None and value in seen:
+            yield Problem(f"{table}[{number}].{key}", f"{value!r} is that of {table}[{seen[value]}] already")
+        elif value is not None:
+            seen[value] = number
+
+
+def _ports(values: Values, sites: list[tuple[int, Values]]) -> Iterator[Problem]:
+    """Find ports that two parts of one machine would listen on; without a name, a machine is nobody else's."""
+    coordinator = values["coordinator"]
+    wanted = [
+        (coordinator["machine"] or "", f"coordinator.{key}", coordinator[key]) for key in ("fleet-port", "http-port")
+    ]
+    wanted += [
+        (site["machine"] or f"site[{number}]", f"site[{number}].runtime-port", site["runtime-port"])
+        for number, site in sites
+    ]
+    taken: dict[tuple[str, int], str] = {}
+    for machine, path, port in wanted:
+        if port is not None and (other := taken.setdefault((machine, port), path)) != path:
+            on = f"on machine {machine}" if machine else "on the same machine"
+            yield Problem(path, f"{port} is that of {other} already, {on}; take another port")
+
+
+def _known_recipes(values: Values, sites: list[tuple[int, Values]], names: list[str]) -> Iterator[Problem]:
+    wanted = [("run.recipe", values["run"]["recipe"] or None)]
+    for number, site in sites:
+        listed = enumerate(site["policy"]["recipes"] or ())
+        wanted += [(f"site[{number}].policy.recipes[{place}]", name) for place, name in listed]
+    for path, name in wanted:
+        if name is not None and names and name not in names:
+            near = suggestion(name, names)
+            yield Problem(path, f"{name!r} is not a recipe of this file: {', '.join(names)}{near and '; ' + near}")
+
+
+def _run(values: Values, sites: list[Values], names: list[str]) -> Iterator[Problem]:
+    """Find what the sites cannot give to a run: its domains, its recipe, its rule of participation."""
+    run = values["run"]
+    recipe = run["recipe"] or (names[0] if names else None)
+    if not sites or recipe not in names or run["domains"] is None or None in run["domains"]:
+        return
+    domains = run["domains"] or [recipe.partition("/")[0]]
+    part = [site for site in sites if site["domain"] in (*domains, None)]
+    yield from _enough(run["min-sites"], part, domains)
+    if any(site["domain"] is None for site in sites):
+        return  # whoever wrote one wrong may have meant the one that is missed
+    held = sorted({site["domain"] for site in sites})
+    for place, name in enumerate(domains):
+        if name not in held:
+            path = f"run.domains[{place}]" if run["domains"] else "run.recipe"
+            wants = "" if run["domains"] else f"{recipe!r} trains for "
+            yield Problem(path, f"{wants}{name!r}, which no site holds; they hold {', '.join(held)}")
+    for number, site in enumerate(sites):
+        allowed = site["policy"]["recipes"]
+        if site["domain"] in domains and allowed and recipe not in allowed:
+            path = f"site[{number}].policy.recipes"
+            yield Problem(path, f"{allowed} does not have {recipe!r}, which runs train; add it, or take another recipe")
+    for place, name in enumerate(run["required-domains"] or ()):
+        if name is not None and name not in {site["domain"] for site in part}:
+            there = ", ".join(sorted({site["domain"] for site in part})) or "none"
+            yield Problem(f"run.required-domains[{place}]", f"no site of {name!r} takes part; there are: {there}")
+
+
+def _enough(least: int | None, part: list[Values], domains: list[str]) -> Iterator[Problem]:
+    if least is not None and part and least > len(part):
+        yield Problem("run.min-sites", f"{least} is more than the {len(part)} site(s) of {', '.join(domains)}")

@@ -1,0 +1,286 @@
+"""What a federation is: the tables and keys of ``federation.toml``, each with its default and its rule.
+
+The meaning of each key stands in the docstrings here and nowhere else: the comments of a new file, the JSON schema and
+the page of documentation are made from them.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fedlora.domains import DOMAINS
+from fedlora.federation.presets import PRESETS
+from fedlora.language_model import DEFAULT_BASE_MODEL
+from fedlora.names import NAME, NAME_RULE
+from fedlora.recipes import Recipe
+from fedlora.rules import Rule, above, at_least, between, matching, one_of, share, some
+
+__all__ = ["Coordinator", "Federation", "Keeper", "Paths", "Resources", "RunDefaults", "Site", "SitePolicy"]
+
+# Patterns that JSON schema understands as well.
+LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+HOST = rf"(?=.{{1,253}}(?::|$)){LABEL}(?:\.{LABEL})*"
+PORT = "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
+
+def _is_payload(value: Any) -> bool:
+    return value == "board" or at_least(0.0).holds(value)
+
+
+Name = Annotated[str, matching(NAME, f"a name: {NAME_RULE}")]
+OptionalName = Annotated[str, matching(f"(?:{NAME})?", f'a name: {NAME_RULE}; or ""')]
+DomainName = Annotated[str, one_of(DOMAINS)]
+Host = Annotated[str, matching(HOST, "a host name or IPv4 address, without scheme and port")]
+Address = Annotated[
+    str, matching(f"(?:{HOST}:{PORT})?", 'HOST:PORT, without a scheme, with a port from 1 to 65535; or ""')
+]
+Port = Annotated[int, between(1, 65535)]
+Count = Annotated[int, at_least(1)]
+CountOrNone = Annotated[int, at_least(0)]
+Seconds = Annotated[float, above(0.0)]
+Payload = Annotated[
+    float | Literal["board"],
+    Rule('a number of MB of at least 0, or "board"', _is_payload, {"minimum": 0}, ("board",)),
+]
+Text = Annotated[str, Rule("a text that is not empty", lambda value: value != "", {"minLength": 1})]
+
+
+@dataclass(frozen=True)
+class Coordinator:
+    """Who runs the SuperLink, the runs and their keeper.
+
+    Attributes
+    ----------
+    host : str
+        Host name or IPv4 address under which sites reach the SuperLink; stands in its certificate.
+    machine : str
+        Name of the machine it runs on. Parts of one machine need different ports; "" is a machine of its own.
+    fleet_port : int
+        Port of the SuperLink for SuperNodes: TLS gRPC.
+    http_port : int
+        Port of the SuperLink for its ServerApps and for the keeper: HTTPS.
+    runs : Path
+        Folder of the runs.
+    """
+
+    host: Host
+    machine: OptionalName = ""
+    fleet_port: Port = 9092
+    http_port: Port = 8000
+    runs: Path = Path("runs")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a site's trainer may use of its machine.
+
+    Attributes
+    ----------
+    threads : int
+        Cores; trainers of one machine share its cores.
+    tokens_at_once : int
+        Tokens that go through the model at once, padding included: what decides the trainer's memory.
+    """
+
+    threads: Count = 1
+    tokens_at_once: Count = 512
+
+
+@dataclass(frozen=True)
+class SitePolicy:
+    """What a site allows others to ask of its trainer.
+
+    Attributes
+    ----------
+    recipes : tuple of str
+        Names of the recipes that may be trained; an empty list is all of this file.
+    fewest_examples : int
+        An update must come from at least as many records.
+    largest_norm : float
+        Largest Euclidean norm of an incoming adapter.
+    """
+
+    recipes: tuple[str, ...] = ()
+    fewest_examples: Count = 8
+    largest_norm: Annotated[float, above(0.0)] = 1000.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """The owner of a shard.
+
+    Attributes
+    ----------
+    name : str
+        Name of the site and of its node.
+    domain : str
+        What its records are about.
+    shard : Path
+        Its shard folder, or a file of records, on its own machine.
+    machine : str
+        Name of the machine it runs on. Parts of one machine need different ports; "" is a machine of its own.
+    superlink : str
+        HOST:PORT under which this site reaches the SuperLink, where that is not the coordinator's host and fleet-port.
+    runtime_port : int
+        Port on 127.0.0.1 of its machine at which its worker fetches tasks.
+    seed : int
+        Decides the order of its records.
+    resources : Resources
+        What its trainer may use of its machine.
+    policy : SitePolicy
+        What it allows others to ask of its trainer.
+    """
+
+    name: Name
+    domain: DomainName
+    shard: Path
+    machine: OptionalName = ""
+    superlink: Address = ""
+    runtime_port: Port = 9094
+    seed: CountOrNone = 0
+    resources: Resources = field(default_factory=Resources)
+    policy: SitePolicy = field(default_factory=SitePolicy)
+
+
+@dataclass(frozen=True)
+class RunDefaults:
+    """How runs are run.
+
+    Attributes
+    ----------
+    recipe : str
+        Name of the recipe, DOMAIN/default; "" is the first of this file.
+    domains : tuple of str
+        Sites of these domains take part; an empty list is the recipe's own.
+    seed : int
+        Decides the first adapter and the samples.
+    deadline : float
+        Seconds that a site has for a round.
+    join_timeout : float
+        Seconds to wait for all sites before the first round.
+    absence : float
+        Seconds that a round with enough updates waits for sites that are offline.
+    min_sites : int
+        Updates that a round needs to count.
+    fraction : float
+        Share of each domain's sites that is wanted in each round.
+    over_sampling : int
+        Sites asked beyond that; the round closes without the slowest.
+    required_domains : tuple of str
+        Domains that each round needs an update of.
+    extensions : int
+        Further deadlines for a round with too few updates.
+    budget : float or "board"
+        Payload of the whole run in MB, both directions; 0 for no limit, "board" for the leaderboard's 200,000.
+    budget_rounds : int
+        Rounds that may be begun, repeated ones included; 0 for no limit.
+    budget_hours : float
+        Wall-clock of the whole run; 0 for no limit.
+    """
+
+    recipe: str = ""
+    domains: tuple[DomainName, ...] = ()
+    seed: CountOrNone = 0
+    deadline: Seconds = 3600.0
+    join_timeout: Seconds = 600.0
+    absence: Seconds = 60.0
+    min_sites: Count = 1
+    fraction: Annotated[float, share()] = 1.0
+    over_sampling: CountOrNone = 0
+    required_domains: tuple[DomainName, ...] = ()
+    extensions: CountOrNone = 0
+    budget: Payload = 0.0
+    budget_rounds: CountOrNone = 0
+    budget_hours: Annotated[float, at_least(0.0)] = 0.0
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """How patiently the keeper looks after runs.
+
+    Attributes
+    ----------
+    silent_seconds : float
+        An attempt whose ServerApp has said nothing for so long is taken for dead.
+    first_pause : float
+        Seconds before a lost attempt is followed by the next; doubled each time that no round was gained.
+    most_pause : float
+        The longest that this pause becomes; not below the first.
+    fruitless : int
+        Attempts in a row without a new round after which the run is given up.
+    """
+
+    silent_seconds: Seconds = 15.0
+    first_pause: Seconds = 1.0
+    most_pause: Seconds = 60.0
+    fruitless: Count = 5
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where parts keep what outlives them.
+
+    Attributes
+    ----------
+    state : Path
+        Folder for keys, certificates, databases and logs.
+    """
+
+    state: Path = Path("state")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Federation:
+    """The whole file.
+
+    Attributes
+    ----------
+    name : str
+        Name of the federation; stands in its certificates.
+    preset : str
+        Gives the values that this file does not set, before the defaults do; "" for none.
+    base_model : str
+        The model that all sites train adapters for: a folder, a hub id, or the name of the default one.
+    coordinator : Coordinator
+        Who runs the SuperLink, the runs and their keeper.
+    site : tuple of Site
+        The owners of shards.
+    recipe : tuple of Recipe
+        Training hyper-parameters that all sites of a run share. One for each domain that is trained for.
+    run : RunDefaults
+        How runs are run.
+    keeper : Keeper
+        How patiently the keeper looks after runs.
+    paths : Paths
+        Where parts keep what outlives them.
+    """
+
+    name: Name
+    preset: Annotated[str, one_of(("", *PRESETS), f'one of {", ".join(PRESETS)}, or ""')] = ""
+    base_model: Text = DEFAULT_BASE_MODEL
+    coordinator: Coordinator
+    site: Annotated[tuple[Site, ...], some()]
+    recipe: Annotated[tuple[Recipe, ...], some()]
+    run: RunDefaults = field(default_factory=RunDefaults)
+    keeper: Keeper = field(default_factory=Keeper)
+    paths: Paths = field(default_factory=Paths)
+
+    @property
+    def run_recipe(self) -> Recipe:
+        """The recipe that runs train."""
+        named = {recipe.name: recipe for recipe in self.recipe}
+        return named[self.run.recipe] if self.run.recipe else self.recipe[0]
+
+    @property
+    def participants(self) -> tuple[Site, ...]:
+        """The sites that take part in runs: those of the run's domains."""
+        domains = self.run.domains or (self.run_recipe.domain,)
+        return tuple(site for site in self.site if site.domain in domains)
+
+    def recipes_of(self, site: Site) -> tuple[Recipe, ...]:
+        """Return the recipes that `site` allows."""
+        return tuple(recipe for recipe in self.recipe if not site.policy.recipes or recipe.name in site.policy.recipes)
+
+    def superlink_of(self, site: Site) -> str:
+        """Return HOST:PORT under which `site` reaches the SuperLink."""
+        return site.superlink or f"{self.coordinator.host}:{self.coordinator.fleet_port}"

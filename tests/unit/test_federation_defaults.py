@@ -1,0 +1,55 @@
+"""The defaults of a federation's file are those of the parts that obey it: written down twice, and held equal here."""
+
+import dataclasses
+
+import pytest
+from typer.testing import CliRunner
+
+from fedlora import federation
+from fedlora.cli.main import application
+from superlink.keeper import KeeperSettings
+from superlink.run_config import RunConfig
+from superlink.runs import RunFolder
+from supernode.trainer.settings import Policy, TrainerSettings
+
+
+def defaults(schema: type) -> dict[str, object]:
+    return {
+        field.name: field.default for field in dataclasses.fields(schema) if field.default is not dataclasses.MISSING
+    }
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "names"),
+    [
+        (federation.Keeper, KeeperSettings, {"silent_seconds", "first_pause", "most_pause", "fruitless"}),
+        (federation.Resources, TrainerSettings, {"threads", "tokens_at_once"}),
+        (federation.Site, TrainerSettings, {"seed"}),
+        (federation.SitePolicy, Policy, {"fewest_examples", "largest_norm"}),
+        (
+            federation.RunDefaults,
+            RunConfig,
+            {"absence", "fraction", "over_sampling", "extensions", "budget_rounds"},
+        ),
+    ],
+)
+def test_defaults_are_those_of_the_part(ours, theirs, names):
+    shared = defaults(ours).keys() & defaults(theirs).keys()
+    assert shared - {"required_domains"} == names  # a list here, a text there: see below
+    assert {name: defaults(ours)[name] for name in names} == {name: defaults(theirs)[name] for name in names}
+
+
+def test_defaults_of_runs_are_those_of_run_submit(tmp_path):
+    result = CliRunner().invoke(application, ["run", "submit", "x", "--sites", "a", "--runs", str(tmp_path)])
+    assert result.exit_code == 0, result.exception
+    submitted, own = RunFolder(tmp_path, "x").config(epoch=1), federation.RunDefaults()
+    same = ("seed", "deadline", "join_timeout", "absence", "min_sites", "fraction", "over_sampling", "extensions")
+    assert {name: getattr(submitted, name) for name in same} == {name: getattr(own, name) for name in same}
+    limits = (submitted.budget_bytes, submitted.budget_rounds, submitted.budget_seconds, submitted.required_domains)
+    assert limits == (own.budget, own.budget_rounds, own.budget_hours, ",".join(own.required_domains))
+
+
+def test_every_key_of_runs_has_a_part_that_obeys_it():
+    obeyed = {field.name for field in dataclasses.fields(RunConfig)} | {"budget", "budget_hours"}
+    elsewhere = {"recipe", "domains"}  # a run's recipe_sha256 and sites
+    assert {field.name for field in dataclasses.fields(federation.RunDefaults)} - obeyed == elsewhere
