@@ -111,6 +111,6 @@ def test_a_site_that_is_killed_in_the_middle_of_a_round_changes_no_bit(tmp_path,
             assert finish(made, made.folder, 400).state is RunState.COMPLETED
             adapters.append((made.folder.adapter / "adapter_model.safetensors").read_bytes())
     figure(f"kill -9 of a site that trains SmolLM2: the run was completed {time.monotonic() - killed:.1f} s later")
-    asked = [(turn.round, turn.site, turn.tries) for turn in made.ledger().turns()]
-    assert (2, "site-1", 2) in asked or (2, "site-1", 3) in asked
+    killed_in = next(turn for turn in made.ledger().turns() if (turn.round, turn.site) == (2, "site-1"))
+    assert (killed_in.outcome, killed_in.tries > 1) == ("answered", True)
     assert adapters[0] == adapters[1]

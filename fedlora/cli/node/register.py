@@ -22,10 +22,11 @@ def register(
     ca_certificate: CertificateOption,
 ) -> None:
     """Admit a site to the SuperLink by its public key."""
+    from fedlora.errors import RunError
+    from fedlora.names import check_name
     from fedlora.pki.node_keys import public_key_pem, public_key_sha256
-    from superlink.runs import check_name
 
-    check_name(name)
+    check_name(name, RunError)
     pem = public_key_pem(public_key)
     sha256 = public_key_sha256(pem)
     with reach(superlink, ca_certificate) as control:

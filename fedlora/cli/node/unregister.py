@@ -16,10 +16,10 @@ def unregister(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Turn a site away from now on; its key can never be registered again."""
-    from fedlora.errors import ConfigurationError
-    from superlink.runs import check_name
+    from fedlora.errors import ConfigurationError, RunError
+    from fedlora.names import check_name
 
-    check_name(name)
+    check_name(name, RunError)
     with reach(superlink, ca_certificate) as control:
         registered = [node for node in control.node_list() if node.registered]
         found = [node for node in registered if node.name == name]
