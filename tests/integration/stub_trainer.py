@@ -3,8 +3,9 @@
     python stub_trainer.py settings.json
 
 Settings, read again at each call: socket, examples, delta (value of every element of the update), base_model_sha256,
-seconds (that a round takes), and behaviour: "" (well-behaved), "nan", "short" (a block missing), "stale" (the header of
-another round). Like the real one it refuses an adapter of another spec.
+seconds (that a round takes, those from `from_round` on; it may change meanwhile), and behaviour: "" (well-behaved),
+"nan", "short" (a block missing), "stale" (the header of another round). Like the real one it refuses an adapter of
+another spec.
 """
 
 import json
@@ -63,6 +64,14 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "another spec")
         return trainer_pb2.Configuration(policy_sha256="p" * 64)
 
+    def _take_time(self, number: int) -> None:
+        """Wait as long as the settings say; they may change meanwhile."""
+        started = time.monotonic()
+        while number >= self.settings.get("from_round", 1):
+            if time.monotonic() - started >= self.settings.get("seconds", 0.0):
+                return
+            time.sleep(0.05)
+
     def Train(self, request, context):
         settings, expected = self.settings, self.spec
         try:
@@ -70,7 +79,7 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
         except WireError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         behaviour = settings.get("behaviour", "")
-        time.sleep(settings.get("seconds", 0.0))
+        self._take_time(request.round)
         delta = np.full(expected.size, settings["delta"] * request.round, dtype=np.float32)
         if behaviour == "nan":
             delta[7] = np.nan

@@ -59,17 +59,17 @@ def test_what_fails_by_rule_is_not_tried_again_until_somebody_says_so(kept):
 @pytest.mark.parametrize(
     ("budget", "reason"),
     [
-        ({"budget_rounds": 2}, "the run ends before round 3: 2 rounds used, a round takes 1 rounds"),
-        ({"budget_seconds": 8.0}, "the run ends"),
+        ({"rounds": 5, "budget_rounds": 2}, "the run ends before round 3: 2 rounds used, a round takes 1 rounds"),
+        ({"rounds": 99, "budget_seconds": 20.0}, "the run ends"),
     ],
 )
 def test_rounds_and_time_are_budgets_too(kept, budget, reason):
-    folder = submit(kept, rounds=5, **budget, ignore_forecast=True)
+    folder = submit(kept, **budget, ignore_forecast=True)
     said = finish(kept, folder)
     assert said.error.__name__ == "BudgetError"
     assert said.reason.startswith(reason)
     kept_rounds = [row.number for row in ledger_of(folder).rounds() if row.state == "aggregated"]
-    assert 1 <= len(kept_rounds) < 5
+    assert 1 <= len(kept_rounds) < budget["rounds"]
     assert folder.checkpoints.newest().round == kept_rounds[-1]
 
 

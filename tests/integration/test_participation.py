@@ -13,62 +13,80 @@ from fedlora import flower
 from fedlora.processes import free_ports
 from tests.integration import stub_trainer
 
+HELD = 600.0  # seconds that a stub takes until the test lets it go
+
 
 @contextmanager
 def a_run(federation, **changes):
     """A run in whose first round the block is executed; it must complete, and has ended after the block."""
     with federation.control() as control:
         run_id = control.start_run(flower.app_bundle(), federation.config(**changes).to_flower())
-        begun = lambda: federation.folder.ledger.exists() and federation.ledger().rounds()  # noqa: E731
-        federation.parts.wait_until(begun, "round 1", 60)
+        wait_until(federation, lambda _: True)
         yield
         federation.parts.wait_until(lambda: control.attempt(run_id).finished, "the run", 120)
         assert control.attempt(run_id).outcome == "completed", control.attempt(run_id)
 
 
+def wait_until(federation, done, seconds=90):
+    """Wait until round 1 has begun and `done` says so of the turns."""
+
+    def ready():
+        return federation.folder.ledger.exists() and federation.ledger().rounds() and done(federation.ledger().turns())
+
+    federation.parts.wait_until(ready, "the run", seconds)
+
+
+def turns_of(federation, site):
+    return [turn for turn in federation.ledger().turns() if turn.site == site]
+
+
 def outcomes(federation, site):
-    return [(turn.outcome, turn.reason) for turn in federation.ledger().turns() if turn.site == site]
+    return [(turn.outcome, turn.reason) for turn in turns_of(federation, site)]
 
 
 def test_over_sampling_closes_the_round_and_counts_what_comes_after(running):
-    running.behave("site-1", seconds=3.0)
-    running.behave("site-2", seconds=8.0)
-    with a_run(running, rounds=4, fraction=0.5, over_sampling=1):
-        pass
-    assert outcomes(running, "site-1") == [("answered", "")] * 4
+    running.behave("site-1", seconds=HELD, from_round=2)
+    running.behave("site-2", seconds=HELD)
+    with a_run(running, rounds=2, fraction=0.5, over_sampling=1):
+        wait_until(running, lambda turns: turns[-1].round == 2)
+        running.behave("site-2", seconds=HELD, from_round=2)
+        wait_until(running, lambda turns: turns[1].dropped == 1)  # its answer for round 1 came in round 2
+        running.behave("site-1")
+    assert outcomes(running, "site-1") == [("answered", "")] * 2
     assert set(outcomes(running, "site-2")) == {("late", "the round was closed: it had its updates")}
-    first = next(turn for turn in running.ledger().turns() if turn.site == "site-2")
+    first, _ = turns_of(running, "site-2")
     values = 4 * stub_trainer.spec().size
-    assert (first.tries, first.dropped) == (1, 1)  # its answer came during a later round
+    assert first.tries == 1
     assert values < first.bytes_up < values + 1000
 
 
-def test_a_site_that_is_not_there_at_first_joins_later(running):
+def test_a_site_that_is_not_there_at_first_joins_before_the_next_round(running):
     running.end_part("site-2-supernode")
-    running.behave("site-1", seconds=3.0)
-    with a_run(running, rounds=6, join_timeout=2.0, absence=1.0):
+    running.behave("site-1", seconds=HELD)
+    with a_run(running, rounds=3, join_timeout=2.0, absence=1.0):
         running.start_supernode("site-2")
-    first, *_, last = found = outcomes(running, "site-2")
-    assert first == ("lost", "it has not been online yet")
-    assert last == ("answered", "")
-    assert set(found) == {first, last}
+        running.parts.wait_until(lambda: running.status("site-2") == "online", "site-2", 90)
+        running.behave("site-1")
+    assert outcomes(running, "site-2") == [("lost", "it has not been online yet"), *[("answered", "")] * 2]
 
 
 def test_a_site_that_comes_late_with_another_spec_is_left_out_by_name(running):
     running.end_part("site-2-supernode")
-    running.behave("site-1", seconds=3.0)
+    running.behave("site-1", seconds=HELD)
     running.behave("site-2", base_model_sha256="c" * 64)
-    with a_run(running, rounds=5, join_timeout=2.0, absence=1.0):
+    with a_run(running, rounds=2, join_timeout=2.0, absence=1.0):
         running.start_supernode("site-2")
-    assert outcomes(running, "site-1") == [("answered", "")] * 5
+        running.parts.wait_until(lambda: running.status("site-2") == "online", "site-2", 90)
+        running.behave("site-1")
+    assert outcomes(running, "site-1") == [("answered", "")] * 2
     refused = f"not admitted: SpecMismatchError: base model sha256 {'b' * 64} against {'c' * 64}"
-    assert outcomes(running, "site-2")[-1] == ("refused", refused)
+    assert outcomes(running, "site-2") == [("lost", "it has not been online yet"), ("refused", refused)]
 
 
 def test_a_site_that_leaves_for_good_is_not_waited_for_until_the_deadline(running):
-    running.behave("site-2", seconds=30.0)
-    with a_run(running, rounds=3, deadline=600.0, absence=2.0):
-        time.sleep(1)
+    running.behave("site-2", seconds=HELD)
+    with a_run(running, rounds=3, deadline=HELD, absence=2.0):
+        wait_until(running, lambda turns: turns[1].tries == 1)
         running.end_part("site-2-supernode")
     running.start_supernode("site-2")
     offline = ("lost", "it has been offline since the round before")
@@ -76,9 +94,10 @@ def test_a_site_that_leaves_for_good_is_not_waited_for_until_the_deadline(runnin
 
 
 def test_a_site_that_comes_back_with_another_spec_is_refused_by_name(running):
-    running.behave("site-1", seconds=2.0)
-    with a_run(running, rounds=4):
+    running.behave("site-1", seconds=HELD)
+    with a_run(running, rounds=2):
         running.behave("site-2", base_model_sha256="c" * 64)
+        running.behave("site-1")
     outcome, reason = outcomes(running, "site-2")[-1]
     assert outcome == "refused"
     assert "WireError" in reason
@@ -87,17 +106,22 @@ def test_a_site_that_comes_back_with_another_spec_is_refused_by_name(running):
 
 def test_two_nodes_with_one_key_answer_twice_and_count_once(running, tmp_path):
     """The SuperLink takes the second for the first come back, and the round is asked of it again: both answer."""
-    running.behave("site-1", seconds=6.0)
-    running.behave("site-2", seconds=16.0)
+    running.behave("site-1", seconds=HELD)
+    running.behave("site-2", seconds=HELD)
     twin = tmp_path / "twin"
     shutil.copytree(running.site("site-1") / "supernode", twin)
     settings = (running.site("site-1") / "supernode.toml").read_text()
     settings = re.sub(r"runtime-port = \d+", f"runtime-port = {free_ports(1)[0]}", settings)
     settings = re.sub(r"(?m)^state = .*", f'state = "{twin}"', settings)
     (tmp_path / "twin.toml").write_text(settings)
-    with a_run(running, rounds=1):
-        time.sleep(0.5)
+    with a_run(running, rounds=1, deadline=200.0):
+        wait_until(running, lambda turns: turns[0].tries == 1)
+        time.sleep(3)  # so that the first has the message before the second comes
         running.parts.start("twin", [sys.executable, "-m", "supernode", str(tmp_path / "twin.toml")], {})
+        wait_until(running, lambda turns: turns[0].tries == 2)
+        running.behave("site-1")
+        wait_until(running, lambda turns: turns[0].dropped == 1)
+        running.behave("site-2")
     running.end_part("twin")
     running.end_part("site-1-supernode")
     running.start_supernode("site-1")
@@ -110,9 +134,9 @@ def test_two_nodes_with_one_key_answer_twice_and_count_once(running, tmp_path):
 
 
 def test_a_round_with_too_few_updates_is_extended_as_the_rule_says(running):
-    running.behave("site-2", seconds=7.0)
-    with a_run(running, rounds=1, min_sites=2, deadline=5.0, extensions=1):
-        time.sleep(2)
+    running.behave("site-2", seconds=HELD)
+    with a_run(running, rounds=1, min_sites=2, deadline=8.0, extensions=1):
+        wait_until(running, lambda turns: turns[1].tries == 2)
         running.behave("site-2")
     site_1, site_2 = running.ledger().turns()
     assert (site_1.outcome, site_1.tries) == ("answered", 1)
