@@ -85,28 +85,37 @@ class Keeper:
         for folder in run_folders(self.settings.runs):
             if verdict(folder).state.ended:
                 continue
-            if not self._refused(folder, control):
+            if not self._foreign(folder):
                 self._look_at(folder, control)
             return
 
-    def _refused(self, folder: RunFolder, control: Control) -> bool:
-        """Give a run up that cannot be run here: another federation's, or one with a site that nobody knows."""
+    def _foreign(self, folder: RunFolder) -> bool:
+        """Give a run of another federation up; return whether it is one."""
         federation = self.settings.federation
-        if (other := folder.belong_to(federation)) != federation:
-            folder.give_up(
-                f"run {folder.name} belongs to another federation, whose CA has the key {other[:16]}...; this one's "
-                f"has {federation[:16]}.... Resume it where it was begun, or submit it here under another name"
-            )
-            return True
-        known = control.nodes()
-        if unknown := [name for name in folder.config(epoch=1).site_names if name not in known]:
-            folder.give_up(
-                f"site(s) {', '.join(unknown)} are not registered at the SuperLink; registered are "
-                f"{', '.join(sorted(known)) or 'none'}. Register them and resume the run",
-                ParticipationError,
-            )
-            return True
-        return False
+        if (other := folder.belong_to(federation)) == federation:
+            return False
+        folder.give_up(
+            f"run {folder.name} belongs to another federation, whose CA has the key {other[:16]}...; this one's has "
+            f"{federation[:16]}.... Resume it where it was begun, or submit it here under another name"
+        )
+        return True
+
+    def _impossible(self, folder: RunFolder, control: Control, epoch: int) -> bool:
+        """Give a run up for which too few sites are registered; return whether there are.
+
+        In its first attempt all of its sites must be; later on, as many as its rule of participation asks for.
+        """
+        known, config = control.nodes(), folder.config(epoch)
+        unknown = [name for name in config.site_names if name not in known]
+        registered = [name for name in config.site_names if name in known]
+        if not unknown or (epoch > 1 and not config.participation.shortage(registered)):
+            return False
+        folder.give_up(
+            f"site(s) {', '.join(unknown)} are not registered at the SuperLink; registered are "
+            f"{', '.join(sorted(known)) or 'none'}. Register them and resume the run",
+            ParticipationError,
+        )
+        return True
 
     def _look_at(self, folder: RunFolder, control: Control) -> None:
         ledger = Ledger(folder.ledger)
@@ -119,19 +128,26 @@ class Keeper:
             if last.flower_run is None:
                 self._find_again(folder, ledger, control, last, attempts.get(last.epoch))
                 return
-            flower = control.attempt(last.flower_run)
-            lost = self._why_lost(attempts.get(last.epoch), flower)
+            attempt, flower = attempts.get(last.epoch), control.attempt(last.flower_run)
+            if _stopped_through_flower(attempt, flower):
+                log.info("run %s, epoch %d: somebody has stopped it through Flower", folder.name, last.epoch)
+                folder.stop()
+                ledger.end_attempt(last.epoch, "lost", "somebody stopped it through Flower")
+                return
+            lost = self._why_lost(attempt, flower)
             if lost is None:
                 return
+            ledger.end_attempt(last.epoch, "lost", lost)  # first, so that our stop is not taken for somebody else's
             if flower is not None and not flower.finished:
                 control.stop_run(last.flower_run)
-            ledger.end_attempt(last.epoch, "lost", lost)
             self._resubmit(folder, ledger, control, last.epoch, lost)
         finally:
             ledger.close()
 
     def _why_lost(self, attempt: AttemptRow | None, flower: Attempt | None) -> str | None:
         """Say why the newest attempt will not go on, or None if it does."""
+        if attempt is not None and attempt.outcome == "lost":
+            return attempt.reason
         if flower is None:
             return "the SuperLink does not know it"
         if flower.finished:
@@ -169,11 +185,18 @@ class Keeper:
             self._submit(folder, ledger, control, epoch + 1)
 
     def _submit(self, folder: RunFolder, ledger: Ledger, control: Control, epoch: int) -> None:
-        config = folder.config(epoch)
+        if self._impossible(folder, control, epoch):
+            return
         ledger.start_submission(epoch)
-        flower_run = control.start_run(app_bundle(), config.to_flower())
+        flower_run = control.start_run(app_bundle(), folder.config(epoch).to_flower())
         ledger.end_submission(epoch, flower_run)
         log.info("run %s, epoch %d: submitted as %d", folder.name, epoch, flower_run)
+
+
+def _stopped_through_flower(attempt: AttemptRow | None, flower: Attempt | None) -> bool:
+    """Whether somebody stopped the Flower run himself: we note an attempt as lost before we stop it."""
+    ours = attempt is not None and attempt.outcome != "running"
+    return flower is not None and flower.finished and flower.outcome == "stopped" and not ours
 
 
 @contextlib.contextmanager

@@ -1,10 +1,15 @@
 """What the keeper does and leaves alone."""
 
 import json
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from fedlora import flower
 from superlink.checkpoints import Checkpoints
 from superlink.ledger import Ledger
 from superlink.runs import RunFolder, RunState, verdict
@@ -122,3 +127,27 @@ def test_a_stopped_run_keeps_what_it_has_and_goes_on_when_resumed(kept):
     folder.resume(epoch=1)
     assert finish(kept, folder).state is RunState.COMPLETED
     assert len(epochs(folder)) == 2
+
+
+def test_flowers_own_commands_stay_usable(kept, tmp_path):
+    (tmp_path / "config.toml").write_text(
+        f'[superlink]\ndefault = "kept"\n[superlink.kept]\naddress = "127.0.0.1:{kept.ports.http}"\n'
+        f'root-certificates = "{kept.ca_certificate}"\n'
+    )
+
+    def flwr(*arguments: str) -> str:
+        command = [Path(sys.executable).with_name("flwr"), *arguments, "kept"]
+        environment = {**os.environ, **flower.environment(tmp_path)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    folder = submit(kept)
+    wait(kept, folder, in_round(2))
+    run_id = str(ledger_of(folder).attempts()[0].flower_run)
+    assert run_id in flwr("ls", "--format", "json")
+    flwr("stop", run_id)
+    assert finish(kept, folder).state is RunState.STOPPED
+    assert epochs(folder) == [(1, "lost")]
+    assert "round 1 of 3" in flwr("log", "--show", run_id)
+    folder.resume(epoch=1)
+    assert finish(kept, folder).state is RunState.COMPLETED
+    assert epochs(folder) == [(1, "lost"), (2, "completed")]
