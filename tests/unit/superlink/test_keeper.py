@@ -1,0 +1,68 @@
+"""When the keeper gives a run up before it submits it; what it does with a SuperLink is in tests/integration."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from fedlora import pki
+from fedlora.errors import ParticipationError, RunError
+from superlink.keeper import Keeper, KeeperSettings
+from superlink.run_config import RunConfig
+from superlink.runs import RunFolder, RunState, verdict
+from tests.unit.superlink.test_run_config import VALUES
+
+
+@pytest.fixture
+def keeper(tmp_path):
+    authority = pki.create_authority(pki.private_directory(tmp_path / "ca"), federation="test")
+    return Keeper(KeeperSettings("127.0.0.1:1", authority.certificate_file, tmp_path / "runs"))
+
+
+@pytest.fixture
+def submitted(keeper):
+    """Return a function that submits a run of the sites a and b with changes."""
+
+    def call(**changes):
+        folder = RunFolder(keeper.settings.runs, "r")
+        folder.submit(replace(RunConfig.from_flower(VALUES), **changes))
+        return folder
+
+    return call
+
+
+def registered(*names):
+    return SimpleNamespace(nodes=lambda: dict.fromkeys(names, "online"))
+
+
+@pytest.mark.parametrize(
+    ("epoch", "min_sites", "nodes", "given_up"),
+    [
+        (1, 1, ("a", "b", "c"), False),
+        (1, 1, ("a",), True),  # a name that is mistyped, most likely
+        (2, 1, ("a",), False),  # one has left meanwhile, and the rule does not need it
+        (2, 2, ("a",), True),
+        (2, 1, (), True),
+    ],
+)
+def test_a_run_needs_its_sites_at_first_and_later_those_of_its_rule(
+    keeper, submitted, epoch, min_sites, nodes, given_up
+):
+    folder = submitted(min_sites=min_sites)
+    assert keeper._impossible(folder, registered(*nodes), epoch) is given_up
+    assert verdict(folder).state is (RunState.FAILED if given_up else RunState.QUEUED)
+    if given_up:
+        assert verdict(folder).error is ParticipationError
+        assert "are not registered at the SuperLink; registered are " in verdict(folder).reason
+        folder.resume(epoch=0)
+        assert verdict(folder).state is RunState.QUEUED
+
+
+def test_a_run_belongs_to_the_federation_that_took_it_first(keeper, submitted, tmp_path):
+    folder = submitted()
+    assert not keeper._foreign(folder)
+    other = pki.create_authority(pki.private_directory(tmp_path / "other"), federation="test")
+    stranger = Keeper(replace(keeper.settings, ca_certificate=other.certificate_file))
+    assert stranger._foreign(folder)
+    assert verdict(folder).error is RunError
+    assert "run r belongs to another federation" in verdict(folder).reason
