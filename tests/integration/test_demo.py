@@ -25,7 +25,13 @@ def demo_in_round_1(model: Path, folder: Path) -> Iterator[subprocess.Popen]:
     """A demo whose first round takes longer than any test; it ends with the test, however that ends."""
     options = ("--base-model", str(model), "--steps", "5000", "--workdir", "work")
     running = subprocess.Popen(
-        [FEDLORA, "demo", *options], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [FEDLORA, "demo", *options],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         for site in ("site-1", "site-2"):
