@@ -72,6 +72,8 @@ def submit(
     from superlink.run_config import RunConfig
     from superlink.runs import RunFolder
 
+    if base_model and not dry_run:
+        raise typer.BadParameter("it only serves --dry-run: sites choose their base model", param_hint="--base-model")
     recipe = Recipe(str(domain), rounds=rounds, steps=steps)
     values = {
         "run": name,

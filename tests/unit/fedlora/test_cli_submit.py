@@ -106,3 +106,10 @@ def test_a_budget_that_is_none_is_named(submit, budget):
     result = submit("--sites", "a", f"--budget={budget}")
     assert result.exit_code == 2
     assert f"Invalid value for --budget: '{budget}' is neither a number of MB" in result.output
+
+
+def test_a_base_model_without_a_dry_run_is_refused_instead_of_ignored(submit, tmp_path):
+    result = submit("--sites", "a", "--base-model", "some/model")
+    assert result.exit_code == 2
+    assert "Invalid value for --base-model: it only serves --dry-run" in result.output
+    assert not (tmp_path / "runs").exists()
