@@ -12,6 +12,7 @@
     |- NotReadyError               31   a part that did not get ready in time
     |- PortInUseError              32   an address somebody else listens on
     |- ControlError                33   the SuperLink refused or did not answer
+    |- AlreadyUpError              34   a federation whose processes run already
     |- TrainerError                40   the trainer of a site
     |  `- PolicyError              41   a request that the site's policy does not allow
     |- WireError                   50   a message that does not fit its header
@@ -32,6 +33,7 @@ from typing import ClassVar
 
 __all__ = [
     "AdapterError",
+    "AlreadyUpError",
     "BaseModelError",
     "BudgetError",
     "CheckpointError",
@@ -124,6 +126,13 @@ class ControlError(FedloraError):
 
     exit_code = 33
     hint = "the SuperLink refused or did not answer"
+
+
+class AlreadyUpError(FedloraError):
+    """A federation whose processes run already."""
+
+    exit_code = 34
+    hint = "the federation is up already"
 
 
 class TrainerError(FedloraError):

@@ -73,8 +73,9 @@ class SuperLinkFiles:
     database: Path
 
 
-def superlink_command(own: SuperLinkFiles, *, host: str, fleet_port: int, http_port: int) -> list[str]:
-    """Return the command of a SuperLink that serves SuperNodes on `fleet_port` (gRPC) and all else on `http_port`."""
+def superlink_command(own: SuperLinkFiles, *, fleet: str, http: str) -> list[str]:
+    """Return the command of a SuperLink that serves SuperNodes at `fleet` (gRPC) and all else at `http`, HOST:PORT."""
+    host, port = http.rsplit(":", 1)
     return [
         _program("flower-superlink"),
         *("--ssl-ca-certfile", str(own.ca_certificate)),
@@ -83,9 +84,9 @@ def superlink_command(own: SuperLinkFiles, *, host: str, fleet_port: int, http_p
         *("--database", str(own.database)),
         *("--superexec-auth-secret-file", str(own.superexec_secret)),
         *("--isolation", "process"),
-        *("--fleet-api-address", f"{host}:{fleet_port}"),
+        *("--fleet-api-address", fleet),
         *("--host", host),
-        *("--port", str(http_port)),
+        *("--port", port),
         "--enable-supernode-auth",
         "--disable-runtime-dependency-installation",
     ]

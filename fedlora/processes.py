@@ -38,6 +38,14 @@ class Part:
         """Whether it still runs."""
         return self.process.poll() is None
 
+    @property
+    def ending(self) -> str:
+        """How it ended, in words; empty while it runs."""
+        status = self.process.poll()
+        if status is None:
+            return ""
+        return f"by {_signal_name(-status)}" if status < 0 else f"with exit code {status}"
+
 
 @dataclass
 class Parts:
@@ -70,14 +78,12 @@ class Parts:
         self.started.append(part)
         return part
 
-    def revive(self) -> list[str]:
-        """Start every part that has ended once more, with the command it had; return their names."""
-        ended = [place for place, part in enumerate(self.started) if not part.alive]
-        for place in ended:
-            part = self.started[place]
-            _signal_group(part, signal.SIGKILL)  # what a dead leader left behind in its group
-            self.started[place] = self._run(part.name, part.command, part.variables)
-        return [self.started[place].name for place in ended]
+    def restart(self, part: Part) -> Part:
+        """Start a part that has ended once more, in its place in the order, with the command it had."""
+        _signal_group(part, signal.SIGKILL)  # what a dead leader left behind in its group
+        fresh = self._run(part.name, part.command, part.variables)
+        self.started[self.started.index(part)] = fresh
+        return fresh
 
     def _run(self, name: str, command: tuple[str, ...], variables: Mapping[str, str]) -> Part:
         log = self.logs / f"{name}.log"
@@ -105,10 +111,8 @@ class Parts:
             Names the part, how it ended, and the end of its log.
         """
         for part in self.started:
-            status = part.process.poll()
-            if status is not None:
-                how = f"by {_signal_name(-status)}" if status < 0 else f"with exit code {status}"
-                raise ProcessDiedError(f"{part.name} ended {how}. The end of {part.log}:\n{log_end(part.log)}")
+            if not part.alive:
+                raise ProcessDiedError(f"{part.name} ended {part.ending}. The end of {part.log}:\n{log_end(part.log)}")
 
     def wait_until(self, ready: Callable[[], bool], what: str, seconds: float) -> None:
         """Wait until `ready` returns true, watching all parts meanwhile.

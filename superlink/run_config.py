@@ -5,9 +5,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from fedlora.config import from_mapping
+from fedlora.federation import Federation
+from superlink.budget import BOARD_BYTES
 from superlink.participation import Participation
 
 __all__ = ["RunConfig"]
+
+MEGABYTE = 10**6
+HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,42 @@ class RunConfig:
         for name in ("deadline", "join_timeout", "absence"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name.replace('_', '-')} {getattr(self, name)} must be a number of seconds above 0")
+
+    @classmethod
+    def of(cls, federation: Federation, run: str, *, ignore_forecast: bool = False) -> "RunConfig":
+        """Return the first attempt of `run`, as the federation's file wants its runs to be.
+
+        Raises
+        ------
+        ConfigurationError
+            With everything that is wrong in it.
+        """
+        wanted, recipe = federation.run, federation.run_recipe
+        values = {
+            "run": run,
+            "epoch": 1,
+            "sites": ",".join(
+                site.name if site.domain == recipe.domain else f"{site.name}:{site.domain}"
+                for site in federation.participants
+            ),
+            "domain": recipe.domain,
+            "rounds": recipe.rounds,
+            "recipe-sha256": recipe.sha256,
+            "seed": wanted.seed,
+            "deadline": wanted.deadline,
+            "join-timeout": wanted.join_timeout,
+            "absence": wanted.absence,
+            "min-sites": wanted.min_sites,
+            "fraction": wanted.fraction,
+            "over-sampling": wanted.over_sampling,
+            "required-domains": ",".join(wanted.required_domains),
+            "extensions": wanted.extensions,
+            "budget-bytes": BOARD_BYTES if wanted.budget == "board" else int(wanted.budget * MEGABYTE),
+            "budget-rounds": wanted.budget_rounds,
+            "budget-seconds": wanted.budget_hours * HOUR,
+            "ignore-forecast": ignore_forecast,
+        }
+        return from_mapping(cls, values, origin=f"run {run}")
 
     @property
     def site_names(self) -> tuple[str, ...]:

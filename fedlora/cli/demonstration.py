@@ -12,22 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from fedlora.cli.demo_report import Progress, Report
-from fedlora.cli.local_federation import LocalFederation, Ports
+from fedlora.cli.local.federation import LocalFederation
+from fedlora.cli.local.supervisor import start
 from fedlora.cli.settings_file import write_settings
 from fedlora.domains import domain
-from fedlora.errors import ConfigurationError, ControlError, EvaluationError, FedloraError, RunError, by_name
+from fedlora.errors import ConfigurationError, EvaluationError, FedloraError
+from fedlora.federation import Coordinator, Federation, Keeper, Paths, Resources, RunDefaults, Site, SitePolicy
+from fedlora.federation.writing import new_file, to_toml
 from fedlora.language_model import BaseModel, obtain
-from fedlora.processes import Part, Parts, log_end
+from fedlora.processes import Part, Parts, check_ports_free, free_ports, log_end
 from fedlora.recipes import Recipe
 from fedlora.shards import Record, hold_out, partition, read_records, write_records
-from superlink.control import Attempt
 from superlink.ledger import Ledger
 from superlink.run_config import RunConfig
-from superlink.runs import RunFolder
+from superlink.runs import RunFolder, RunState, verdict
 
 __all__ = ["DemoOptions", "Demonstration"]
 
-RUN = "demo"
+RUN = "demo"  # also the federation's name
 HELD_OUT_FRACTION, MOST_HELD_OUT = 0.1, 200  # of --train, where --eval is not given
 ROUND_DEADLINE = 3600.0
 EVALUATION_THREADS = os.cpu_count() or 1
@@ -80,12 +82,17 @@ class Demonstration:
             directory = self._directory()
             logs = directory / "logs"
             logs.mkdir()
+            federation = self._federation(directory, ports)
+            new_file(directory, to_toml(federation))
+            for site, records in zip(federation.site, shards, strict=True):
+                site.shard.parent.mkdir(mode=0o700, exist_ok=True)
+                write_records(records, site.shard)
+            folder = RunFolder(federation.coordinator.runs, RUN)
             try:
                 with Parts(logs) as parts:
-                    federation = LocalFederation(directory, self.sites, ports, parts, Path(sockets))
-                    self._start(federation, base_model, shards, progress)
-                    self._train(federation, progress)
-                folder = RunFolder(federation.runs, RUN)
+                    start(LocalFederation(federation, parts, Path(sockets)), progress.step)
+                    folder.submit(RunConfig.of(federation, RUN))
+                    self._follow(folder, parts, progress)
                 scores = self._evaluate(folder, base_model, held_out, logs, progress)
             except FedloraError as error:
                 raise type(error)(f"{error}\nThe logs of all parts are in {logs}") from error
@@ -93,7 +100,36 @@ class Demonstration:
                 progress.say(f"stopped; the logs of all parts are in {logs}")
                 raise
         report = self._report(folder, base_model, scores)
-        return report if self.options.keep else self._tidy(directory, report)
+        return report if self.options.keep else self._tidy(directory, folder, report)
+
+    def _federation(self, directory: Path, ports: list[int]) -> Federation:
+        """Return the description that `fedlora up` and `fedlora run submit` would be given."""
+        fleet, http, *runtime = ports
+        threads = max(1, (os.cpu_count() or 1) // len(self.sites))
+        return Federation(
+            name=RUN,
+            base_model=self.options.base_model,
+            coordinator=Coordinator(
+                "127.0.0.1", machine="here", fleet_port=fleet, http_port=http, runs=directory / "runs"
+            ),
+            site=tuple(
+                Site(
+                    name,
+                    self.options.domain,
+                    directory / "shards" / f"{name}.jsonl",
+                    machine="here",
+                    runtime_port=port,
+                    seed=self.options.seed,
+                    resources=Resources(threads=threads),
+                    policy=SitePolicy(fewest_examples=1),
+                )
+                for name, port in zip(self.sites, runtime, strict=True)
+            ),
+            recipe=(self.recipe,),
+            run=RunDefaults(seed=self.options.seed, deadline=ROUND_DEADLINE, join_timeout=120.0),
+            keeper=Keeper(fruitless=1),  # whoever watches would rather see what failed
+            paths=Paths(state=directory / "state"),
+        )
 
     def _records(self) -> tuple[list[list[Record]], list[Record]]:
         about = domain(self.options.domain)
@@ -110,12 +146,14 @@ class Demonstration:
                 )
         return partition(train, self.options.nodes, seed=self.options.seed), held_out
 
-    def _ports(self) -> Ports:
-        first = self.options.port
+    def _ports(self) -> list[int]:
+        """Return the ports of the SuperLink (gRPC, HTTPS) and of each site's supernode."""
+        count, first = 2 + self.options.nodes, self.options.port
         if first == 0:
-            return Ports.free(self.options.nodes)
-        ports = Ports(first, first + 1, tuple(range(first + 2, first + 2 + self.options.nodes)))
-        ports.check()
+            return free_ports(count)
+        purposes = ("SuperLink, gRPC", "SuperLink, HTTPS", *(f"supernode of {site}" for site in self.sites))
+        ports = list(range(first, first + count))
+        check_ports_free(dict(zip(purposes, ports, strict=True)))
         return ports
 
     def _directory(self) -> Path:
@@ -129,59 +167,18 @@ class Demonstration:
             raise ConfigurationError(f"cannot create {directory}: {error}") from error
         return directory
 
-    def _start(
-        self,
-        federation: LocalFederation,
-        base_model: BaseModel,
-        shards: list[list[Record]],
-        progress: "Progress",
-    ) -> None:
-        progress.step("keys and certificates")
-        federation.create_credentials("demo")
-        progress.step("SuperLink")
-        federation.start_superlink()
-        progress.step(f"{len(self.sites)} sites: loading the base model")
-        threads = max(1, (os.cpu_count() or 1) // len(self.sites))
-        for name, records in zip(self.sites, shards, strict=True):
-            shard = federation.site(name) / "shard.jsonl"
-            write_records(records, shard)
-            federation.start_trainer(
-                name,
-                shard=shard,
-                base_model=base_model,
-                recipe=self.recipe,
-                threads=threads,
-                seed=self.options.seed,
-            )
-            federation.start_supernode(name)
-        federation.wait_for_sites()
-
-    def _train(self, federation: LocalFederation, progress: "Progress") -> None:
-        config = RunConfig(
-            run=RUN,
-            epoch=1,
-            sites=",".join(self.sites),
-            domain=self.options.domain,
-            rounds=self.options.rounds,
-            seed=self.options.seed,
-            deadline=ROUND_DEADLINE,
-            min_sites=1,
-            join_timeout=120.0,
-            recipe_sha256=self.recipe.sha256,
-        )
+    def _follow(self, folder: RunFolder, parts: Parts, progress: "Progress") -> None:
+        """Show what happens until the run has ended; raise what it failed with."""
         progress.step("handshake")
-        run_id = federation.submit(config)
-        ledger_file = RunFolder(federation.runs, RUN).ledger
-        with federation.control() as control:
-            while not (attempt := _known(control.attempt(run_id))).finished:
-                federation.parts.check()
-                if ledger_file.exists():
-                    ledger = Ledger(ledger_file, readonly=True)
-                    progress.rounds(ledger.rounds(), ledger.turns(), self.options.rounds)
-                    ledger.close()
-                time.sleep(0.5)
-        if attempt.outcome != "completed":
-            raise _failure(attempt)
+        while not (now := verdict(folder)).state.ended:
+            parts.check()
+            if folder.ledger.exists():
+                ledger = Ledger(folder.ledger, readonly=True)
+                progress.rounds(ledger.rounds(), ledger.turns(), self.options.rounds)
+                ledger.close()
+            time.sleep(0.5)
+        if now.state is not RunState.COMPLETED:
+            raise now.error(now.reason)
 
     def _evaluate(
         self,
@@ -224,30 +221,16 @@ class Demonstration:
         ledger.close()
         return report
 
-    def _tidy(self, directory: Path, report: Report) -> Report:
+    def _tidy(self, directory: Path, folder: RunFolder, report: Report) -> Report:
         """Leave only the run's folder: keys, shards, databases and logs go."""
         kept = directory / "run"
-        RunFolder(directory / "coordinator" / "runs", RUN).directory.rename(kept)
+        folder.directory.rename(kept)
         for entry in directory.iterdir():
-            if entry != kept:
+            if entry.is_dir() and entry != kept:
                 shutil.rmtree(entry)
+            elif entry != kept:
+                entry.unlink()
         return report.moved(RunFolder(directory, kept.name).adapter)
-
-
-def _known(attempt: Attempt | None) -> Attempt:
-    if attempt is None:
-        raise ControlError("the SuperLink does not know the run that it took a moment ago")
-    return attempt
-
-
-def _failure(attempt: Attempt) -> FedloraError:
-    """Turn the details of a failed run into our error, where they begin with the name of one."""
-    details = attempt.details.removeprefix("ServerApp failed with exception: ")
-    name, _, text = details.partition(": ")
-    kind = by_name().get(name)
-    if kind is not None:
-        return kind(text)
-    return RunError(f"the run was {attempt.outcome}: {attempt.details or 'Flower gave no reason'}")
 
 
 def _wait_for(part: Part) -> None:

@@ -12,11 +12,14 @@ import fedlora
 from fedlora.cli.adapter import application as adapter
 from fedlora.cli.config import application as config
 from fedlora.cli.demo import demo
+from fedlora.cli.down import down
 from fedlora.cli.init import init
 from fedlora.cli.node import application as node
 from fedlora.cli.pki import application as pki
 from fedlora.cli.run import application as run
 from fedlora.cli.shard import application as shard
+from fedlora.cli.status import status
+from fedlora.cli.up import up
 from fedlora.errors import FedloraError
 
 __all__ = ["application", "main"]
@@ -48,6 +51,10 @@ def root(
     """Federated LoRA fine-tuning of language models on data that may not leave its owners."""
 
 
+application.command(epilog="Example: fedlora init my-federation --preset two-sites")(init)
+application.command(epilog="Example: fedlora up federation.toml")(up)
+application.command(epilog="Example: fedlora status federation.toml --format json")(status)
+application.command(epilog="Example: fedlora down federation.toml")(down)
 application.add_typer(config, name="config")
 application.add_typer(run, name="run")
 application.add_typer(shard, name="shard")
@@ -55,7 +62,6 @@ application.add_typer(adapter, name="adapter")
 application.add_typer(pki, name="pki")
 application.add_typer(node, name="node")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
-application.command(epilog="Example: fedlora init my-federation --preset two-sites")(init)
 
 
 def main() -> None:

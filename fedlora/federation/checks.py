@@ -13,6 +13,8 @@ from fedlora.rules import suggestion
 __all__ = ["check"]
 
 Values = Mapping[str, Any]
+# What stands beside the sites' folders in that of the federation's state.
+RESERVED = ("coordinator", "logs")
 
 
 def check(values: Values) -> list[Problem]:
@@ -21,6 +23,7 @@ def check(values: Values) -> list[Problem]:
     problems = [*_twice(sites, "site", "name"), *_twice(recipes, "recipe", "domain")]
     domains = [recipe["domain"] for _, recipe in recipes]
     names = [] if None in domains else [f"{domain}/default" for domain in domains]
+    problems += _reserved(sites)
     problems += _ports(values, sites)
     problems += _known_recipes(values, sites, names)
     problems += _run(values, [site for _, site in sites], names)
@@ -42,6 +45,14 @@ def _twice(entries: list[tuple[int, Values]], table: str, key: str) -> Iterator[
             yield Problem(f"{table}[{number}].{key}", f"{value!r} is that of {table}[{seen[value]}] already")
         elif value is not None:
             seen[value] = number
+
+
+def _reserved(sites: list[tuple[int, Values]]) -> Iterator[Problem]:
+    for number, site in sites:
+        if site["name"] in RESERVED:
+            yield Problem(
+                f"site[{number}].name", f"{site['name']!r} is no name for a site: a folder beside is called so"
+            )
 
 
 def _ports(values: Values, sites: list[tuple[int, Values]]) -> Iterator[Problem]:

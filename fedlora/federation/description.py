@@ -277,6 +277,11 @@ class Federation:
         domains = self.run.domains or (self.run_recipe.domain,)
         return tuple(site for site in self.site if site.domain in domains)
 
+    @property
+    def superlink_names(self) -> tuple[str, ...]:
+        """The names that the SuperLink's certificate is for: its host, and what its own machine calls it."""
+        return tuple(dict.fromkeys((self.coordinator.host, "localhost", "127.0.0.1")))
+
     def recipes_of(self, site: Site) -> tuple[Recipe, ...]:
         """Return the recipes that `site` allows."""
         return tuple(recipe for recipe in self.recipe if not site.policy.recipes or recipe.name in site.policy.recipes)

@@ -1,5 +1,6 @@
 """Reading ``federation.toml``: everything that is wrong at once, each with its place."""
 
+import dataclasses
 import sys
 import typing
 from collections.abc import Iterable, Mapping
@@ -74,7 +75,13 @@ def read_federation(file: Path, overrides: Iterable[Override] = ()) -> Resolved:
     problems += check(_sound(Federation, values, {problem.path for problem in problems}))
     if federation is None or problems:
         raise refuse(str(file), _placed(problems, origins, lines))
-    return Resolved(federation, origins)
+    return Resolved(_with_model_beside(file, federation), origins)
+
+
+def _with_model_beside(file: Path, federation: Federation) -> Federation:
+    """Take a base model for the folder of this name beside the file, where there is one: paths are relative to it."""
+    folder = file.absolute().parent / federation.base_model
+    return dataclasses.replace(federation, base_model=str(folder)) if (folder / "config.json").is_file() else federation
 
 
 def _in_file(origin: Origin, path: str, lines: Mapping[str, int]) -> Origin:

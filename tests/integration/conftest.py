@@ -9,19 +9,30 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from fedlora import flower
-from fedlora.cli.local_federation import LocalFederation, Ports
-from fedlora.cli.settings_file import write_settings
-from fedlora.processes import Part, Parts
+from fedlora.cli.local.federation import LocalFederation
+from fedlora.federation import Coordinator, Keeper, Paths, Site
+from fedlora.federation import Federation as Description
+from fedlora.processes import Part, Parts, free_ports
+from fedlora.recipes import Recipe
 from superlink.control import Attempt
 from superlink.ledger import Ledger
 from superlink.run_config import RunConfig
 from superlink.runs import RunFolder, run_folders, verdict
 
+FINANCE = Recipe("finance")
 STUB = Path(__file__).with_name("stub_trainer.py")
+
+
+class Ports(NamedTuple):
+    """Where the SuperLink listens on 127.0.0.1."""
+
+    fleet: int
+    http: int
 
 
 class Federation(LocalFederation):
@@ -47,22 +58,12 @@ class Federation(LocalFederation):
 
     def start(self) -> None:
         """Start everything, with a well-behaved stub trainer for each site."""
-        self.create_credentials("test")
+        self.create_credentials()
         self.start_superlink()
         for name in self.sites:
             self.start_stub(name)
             self.start_supernode(name)
         self.wait_for_sites()
-
-    def start_keeper(self, name: str = "keeper") -> None:
-        settings = {
-            "superlink": f"127.0.0.1:{self.ports.http}",
-            "ca-certificate": self.ca_certificate,
-            "runs": self.runs,
-            "silent-seconds": 8.0,
-        }
-        file = write_settings(settings, self.coordinator / "keeper.toml")
-        self.parts.start(name, [sys.executable, "-m", "superlink.keeper", str(file)], {})
 
     def part(self, name: str) -> Part:
         return next(part for part in self.parts.started if part.name == name)
@@ -100,6 +101,16 @@ class Federation(LocalFederation):
                 time.sleep(0.1)
         return attempt
 
+    def revive(self) -> None:
+        """Start every part that has ended once more."""
+        for part in list(self.parts.started):
+            if not part.alive:
+                self.parts.restart(part)
+
+    @property
+    def ports(self) -> "Ports":
+        return Ports(self.federation.coordinator.fleet_port, self.federation.coordinator.http_port)
+
     @property
     def folder(self) -> RunFolder:
         return RunFolder(self.runs, self.run)
@@ -123,13 +134,25 @@ class Federation(LocalFederation):
 
 
 @contextmanager
-def federation(directory: Path, sites: int = 2) -> Iterator[Federation]:
+def federation(directory: Path, sites: int = 2, recipe: Recipe = FINANCE) -> Iterator[Federation]:
     names = [f"site-{number}" for number in range(1, sites + 1)]
+    fleet, http, *runtime = free_ports(2 + sites)
+    description = Description(
+        name="test",
+        coordinator=Coordinator("127.0.0.1", "here", fleet, http, runs=directory / "coordinator" / "runs"),
+        site=tuple(
+            Site(name, "finance", directory / name / "shard.jsonl", machine="here", runtime_port=port)
+            for name, port in zip(names, runtime, strict=True)
+        ),
+        recipe=(recipe,),
+        keeper=Keeper(silent_seconds=8.0),
+        paths=Paths(state=directory),
+    )
     logs = directory / "logs"
     logs.mkdir(parents=True)
     directory.chmod(0o700)
     with tempfile.TemporaryDirectory(prefix="fedlora-") as sockets, Parts(logs) as parts:
-        yield Federation(directory, names, Ports.free(sites), parts, Path(sockets))
+        yield Federation(description, parts, Path(sockets))
 
 
 @pytest.fixture
@@ -142,7 +165,7 @@ def new_federation(tmp_path: Path) -> Iterator[Federation]:
 def _as_new(made: Federation, name: str, **behaviour: object) -> None:
     """Bring a federation that tests share back to order, under another name for the runs of the next test."""
     made.run = re.sub("[^a-z0-9]+", "-", name.removeprefix("test_"))[:60].strip("-")
-    made.parts.revive()
+    made.revive()
     for site in made.sites:
         made.behave(site, **behaviour)
     made.wait_for_sites()

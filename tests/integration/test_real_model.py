@@ -86,14 +86,13 @@ def test_the_sample_records_teach_something_everywhere(tmp_path, figure):
 def test_a_site_that_is_killed_in_the_middle_of_a_round_changes_no_bit(tmp_path, figure):
     """The same run twice on SmolLM2, once with all of a site killed in round 2."""
     recipe = Recipe("finance", rounds=2, steps=2)
-    with federation(tmp_path / "federation") as made:
-        made.create_credentials("test")
+    with federation(tmp_path / "federation", recipe=recipe) as made:
+        made.create_credentials()
         made.start_superlink()
         records = read_records(domain("finance").sample("train"), domain("finance"))
         for name, part in zip(made.sites, partition(records, 2, seed=0), strict=True):
             write_records(part, made.site(name) / "shard.jsonl")
-            shard = made.site(name) / "shard.jsonl"
-            made.start_trainer(name, shard=shard, base_model=obtain(), recipe=recipe, threads=1, seed=0)
+            made.start_trainer(name, obtain())
             made.start_supernode(name)
         made.wait_for_sites()
         made.start_keeper()

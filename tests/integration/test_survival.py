@@ -41,7 +41,7 @@ def wait(federation, folder, done, seconds=150, revive=True):
             if ledger:
                 ledger.close()
         if revive:
-            federation.parts.revive()
+            federation.revive()
         if time.monotonic() > end:
             logs = {name: federation.log(name)[-1500:] for name in ("keeper", "superexec")}
             pytest.fail(f"not after {seconds} s; {verdict(folder)}; {logs}")

@@ -3,13 +3,10 @@
 import dataclasses
 
 import pytest
-from typer.testing import CliRunner
 
 from fedlora import federation
-from fedlora.cli.main import application
 from superlink.keeper import KeeperSettings
 from superlink.run_config import RunConfig
-from superlink.runs import RunFolder
 from supernode.trainer.settings import Policy, TrainerSettings
 
 
@@ -37,16 +34,6 @@ def test_defaults_are_those_of_the_part(ours, theirs, names):
     shared = defaults(ours).keys() & defaults(theirs).keys()
     assert shared - {"required_domains"} == names  # a list here, a text there: see below
     assert {name: defaults(ours)[name] for name in names} == {name: defaults(theirs)[name] for name in names}
-
-
-def test_defaults_of_runs_are_those_of_run_submit(tmp_path):
-    result = CliRunner().invoke(application, ["run", "submit", "x", "--sites", "a", "--runs", str(tmp_path)])
-    assert result.exit_code == 0, result.exception
-    submitted, own = RunFolder(tmp_path, "x").config(epoch=1), federation.RunDefaults()
-    same = ("seed", "deadline", "join_timeout", "absence", "min_sites", "fraction", "over_sampling", "extensions")
-    assert {name: getattr(submitted, name) for name in same} == {name: getattr(own, name) for name in same}
-    limits = (submitted.budget_bytes, submitted.budget_rounds, submitted.budget_seconds, submitted.required_domains)
-    assert limits == (own.budget, own.budget_rounds, own.budget_hours, ",".join(own.required_domains))
 
 
 def test_every_key_of_runs_has_a_part_that_obeys_it():

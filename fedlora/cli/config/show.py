@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fedlora.cli.config.arguments import FileArgument, SetOption, read
+from fedlora.cli.federation_file import DEFAULT_FILE, FileArgument, SetOption, read
 
 __all__ = ["show"]
 
@@ -20,7 +20,7 @@ class Format(StrEnum):
 
 
 def show(
-    file: FileArgument,
+    file: FileArgument = DEFAULT_FILE,
     resolved: Annotated[bool, typer.Option("--resolved", help="Show the values that are defaults as well.")] = False,
     settings: SetOption = [],  # noqa: B006 - Typer makes a new list
     output: Annotated[

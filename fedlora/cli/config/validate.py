@@ -2,12 +2,12 @@
 
 import typer
 
-from fedlora.cli.config.arguments import FileArgument, SetOption, read
+from fedlora.cli.federation_file import DEFAULT_FILE, FileArgument, SetOption, read
 
 __all__ = ["validate"]
 
 
-def validate(file: FileArgument, settings: SetOption = []) -> None:  # noqa: B006 - Typer makes a new list
+def validate(file: FileArgument = DEFAULT_FILE, settings: SetOption = []) -> None:  # noqa: B006 - Typer makes a new list
     """Check a federation's file; everything that is wrong is said at once. Needs neither network nor GPU."""
     federation = read(file, settings).federation
     sites = ", ".join(site.name for site in federation.participants)

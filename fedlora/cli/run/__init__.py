@@ -15,7 +15,7 @@ __all__ = ["application"]
 application = typer.Typer(
     help="Submit runs and see what becomes of them.", no_args_is_help=True, epilog="Example: fedlora run list"
 )
-application.command(epilog="Example: fedlora run submit tweets --sites a,b --domain finance --rounds 10")(submit)
+application.command(epilog="Example: fedlora run submit tweets federation.toml --set run.budget=2000")(submit)
 application.command("list", epilog="Example: fedlora run list --format json")(list_runs)
 application.command(epilog="Example: fedlora run show tweets")(show)
 application.command(epilog="Example: fedlora run watch tweets")(watch)

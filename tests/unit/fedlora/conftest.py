@@ -15,10 +15,25 @@ NAMES = ("superlink.example", "localhost", "127.0.0.1", "::1")
 
 
 @pytest.fixture
-def run(tmp_path):
+def federation_file(tmp_path):
+    """A federation of two sites whose runs lie in `tmp_path`."""
+    file = tmp_path / "federation.toml"
+    sites = "".join(f'[[site]]\nname = "{name}"\ndomain = "finance"\nshard = "{name}"\n' for name in ("a", "b"))
+    file.write_text(
+        'name = "test"\n[coordinator]\nhost = "superlink.example"\nruns = "."\n'
+        f'{sites}[[recipe]]\ndomain = "finance"\nrounds = 2\n'
+    )
+    return file
+
+
+@pytest.fixture
+def run(tmp_path, federation_file):
+    """Call `fedlora run ...` on the federation of that file."""
+
     def call(*arguments: str, **options):
+        where = (str(federation_file),) if arguments[0] == "submit" else ("--runs", str(tmp_path))
         return CliRunner().invoke(
-            application, ["run", *arguments, "--runs", str(tmp_path)], env={"COLUMNS": "150", "TERM": "dumb"}, **options
+            application, ["run", *arguments, *where], env={"COLUMNS": "150", "TERM": "dumb"}, **options
         )
 
     return call

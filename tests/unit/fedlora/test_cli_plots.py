@@ -14,7 +14,7 @@ from fedlora.errors import ConfigurationError, RunError
 from superlink.ledger import Ledger, RoundRow, TurnRow
 
 FILES = [f"{name}.{kind}" for name in ("loss", "bytes", "seconds") for kind in ("png", "svg")]
-SUBMIT = ("submit", "tweets", "--sites", "a,b", "--rounds", "2")
+SUBMIT = ("submit", "tweets")
 MEBI = 2**20
 
 

@@ -8,7 +8,7 @@ from fedlora.errors import BudgetError, ConfigurationError, RunError
 from superlink.ledger import Ledger, TurnRow
 from superlink.runs import RunState, verdict
 
-SUBMIT = ("submit", "tweets", "--sites", "a,b", "--rounds", "2", "--budget", "1.5")
+SUBMIT = ("submit", "tweets", "--set", "run.budget=1.5")
 
 
 def write(folder, outcome="running", reason=""):
@@ -45,12 +45,11 @@ def test_submit_writes_the_run_down_once(run, folder):
 @pytest.mark.parametrize(
     ("arguments", "error", "reason"),
     [
-        (("submit", "Tweets!", "--sites", "a"), RunError, "'Tweets!' is no name: 1 to 64 of a-z, 0-9 and -"),
-        (("submit", "x", "--sites", "a,a"), ConfigurationError, "sites 'a,a' is not a list of different names"),
+        (("submit", "Tweets!"), RunError, "'Tweets!' is no name: 1 to 64 of a-z, 0-9 and -"),
         (
-            ("submit", "x", "--sites", "a", "--min-sites", "2"),
+            ("submit", "x", "--set", "run.min-sites=3"),
             ConfigurationError,
-            "min-sites 2 is not between 1 and the 1",
+            "command line: run.min-sites: 3 is more than the 2 site(s) of finance",
         ),
         (("show", "none"), RunError, "there is no run none in"),
         (("stop", "none", "--yes"), RunError, "there is no run none in"),

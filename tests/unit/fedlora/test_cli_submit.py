@@ -3,32 +3,58 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from fedlora.cli.main import application
 from fedlora.errors import BaseModelError, BudgetError, ConfigurationError, RunError
-from superlink.runs import RunFolder
+
+EVERY_KEY = """
+name = "test"
+[coordinator]
+host = "superlink.example"
+runs = "."
+[[site]]
+name = "a"
+domain = "code"
+shard = "a"
+[[site]]
+name = "b"
+domain = "medical"
+shard = "b"
+[[site]]
+name = "c"
+domain = "code"
+shard = "c"
+[[site]]
+name = "elsewhere"
+domain = "finance"
+shard = "d"
+[[recipe]]
+domain = "finance"
+[[recipe]]
+domain = "code"
+rounds = 7
+[run]
+recipe = "code/default"
+domains = ["code", "medical"]
+seed = 4
+deadline = 90.0
+join-timeout = 45.0
+absence = 30.0
+min-sites = 2
+fraction = 0.5
+over-sampling = 1
+required-domains = ["medical"]
+extensions = 2
+budget = "board"
+budget-rounds = 9
+budget-hours = 1.5
+"""
 
 
-@pytest.fixture
-def submit(tmp_path):
-    def call(*arguments: str):
-        return CliRunner().invoke(
-            application, ["run", "submit", "tweets", *arguments, "--runs", str(tmp_path / "runs")], env={"TERM": "dumb"}
-        )
-
-    return call
-
-
-def test_every_option_reaches_the_run(submit, tmp_path):
-    result = submit(
-        *("--sites", "a,b:medical,c", "--domain", "code", "--rounds", "7", "--steps", "5", "--deadline", "90"),
-        *("--absence", "30", "--min-sites", "2", "--fraction", "0.5", "--over-sampling", "1"),
-        *("--require-domains", "medical", "--extensions", "2", "--budget", "board", "--budget-rounds", "9"),
-        *("--budget-hours", "1.5", "--ignore-forecast", "--seed", "4", "--format", "json"),
-    )
+def test_every_key_reaches_the_run(run, folder, federation_file):
+    federation_file.write_text(EVERY_KEY)
+    result = run("submit", "tweets", "--ignore-forecast", "--format", "json")
     assert json.loads(result.stdout) == {"run": "tweets", "state": "queued", "sites": ["a", "b", "c"], "rounds": 7}
-    config = RunFolder(tmp_path / "runs", "tweets").config(epoch=1).to_flower()
+    config = folder.config(epoch=1).to_flower()
     assert config.pop("recipe-sha256")
     assert config == {
         "run": "tweets",
@@ -40,7 +66,7 @@ def test_every_option_reaches_the_run(submit, tmp_path):
         "deadline": 90.0,
         "absence": 30.0,
         "min-sites": 2,
-        "join-timeout": 600.0,
+        "join-timeout": 45.0,
         "fraction": 0.5,
         "over-sampling": 1,
         "required-domains": "medical",
@@ -52,64 +78,59 @@ def test_every_option_reaches_the_run(submit, tmp_path):
     }
 
 
-def test_a_dry_run_says_what_would_be_sent_and_writes_nothing(submit, tiny_model, tmp_path):
-    result = submit(
-        "--sites", "a,b,c", "--fraction", "0.5", "--budget", "40", "--dry-run", "--base-model", str(tiny_model)
-    )
+def test_what_is_set_on_the_command_line_comes_before_the_file(run, folder):
+    run("submit", "tweets", "--set", "recipe.finance.rounds=5", "--set", "run.budget=1.5")
+    config = folder.config(epoch=1)
+    assert (config.rounds, config.budget_bytes) == (5, 1_500_000)
+
+
+@pytest.fixture
+def forecast(run, tiny_model):
+    """Ask for a forecast of three rounds on a tiny model."""
+    own = (f"base-model={tiny_model}", "recipe.finance.rounds=3")
+    settings = tuple(argument for setting in own for argument in ("--set", setting))
+    return lambda *arguments: run("submit", "tweets", "--dry-run", *settings, *arguments)
+
+
+def test_a_dry_run_says_what_would_be_sent_and_writes_nothing(forecast, folder):
+    result = forecast("--set", "run.fraction=0.5", "--set", "run.budget=40")
     assert result.stdout.splitlines() == [
         "run tweets would take, if every site is asked once in each round:",
         "  adapter      17,408 values in 28 tensors: rank 16 on tiny-llama",
         "  a message    0.1 MB, to a site or from it",
-        "  a round      0.3 MB: 2 of 3 sites, both directions",
-        "  the run      0.8 MB: 3 rounds, 2.1% of the budget",
-        "  memory       at most 0.6 MB of arrays at the coordinator",
+        "  a round      0.1 MB: 1 of 2 sites, both directions",
+        "  the run      0.4 MB: 3 rounds, 1.1% of the budget",
+        "  memory       at most 0.5 MB of arrays at the coordinator",
         "Payload alone: envelopes, TLS and repeated messages come on top. Nothing was submitted.",
     ]
-    assert not (tmp_path / "runs").exists()
+    assert not folder.directory.exists()
 
 
-def test_a_dry_run_as_one_json_document(submit, tiny_model):
-    result = submit("--sites", "a,b", "--dry-run", "--base-model", str(tiny_model), "--format", "json")
-    document = json.loads(result.stdout)
-    assert (document["run"], document["base_model"], document["sites"], document["rounds"]) == (
-        "tweets",
-        "tiny-llama",
-        2,
-        3,
-    )
+def test_a_dry_run_as_one_json_document(forecast):
+    document = json.loads(forecast("--format", "json").stdout)
+    named = (document["run"], document["base_model"], document["sites"], document["rounds"])
+    assert named == ("tweets", "tiny-llama", 2, 3)
     assert document["run_bytes"] == 3 * document["round_bytes"] == 12 * document["message_bytes"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "reason"),
+    ("setting", "error", "reason"),
     [
-        (("--budget", "0.2"), BudgetError, "0 bytes used + 3 rounds x"),
-        (("--base-model", "nowhere"), BaseModelError, "base model 'nowhere' is neither a folder"),
-        (("--require-domains", "code"), ConfigurationError, "required-domains names code, which none of the sites"),
+        ("run.budget=0.2", BudgetError, "0 bytes used + 3 rounds x"),
+        ("base-model=nowhere", BaseModelError, "base model 'nowhere' is neither a folder"),
+        ('run.required-domains=["code"]', ConfigurationError, "no site of 'code' takes part; there are: finance"),
+        ("run.budget=much", ConfigurationError, "run.budget: 'much' is not a number of MB of at least 0"),
+        ("run.budget=-1", ConfigurationError, "run.budget: -1"),
     ],
 )
-def test_a_dry_run_refuses_what_the_run_would(submit, tiny_model, arguments, error, reason):
-    result = submit("--sites", "a,b", "--dry-run", "--base-model", str(tiny_model), *arguments)
+def test_a_dry_run_refuses_what_the_run_would(forecast, setting, error, reason):
+    result = forecast("--set", setting)
     assert isinstance(result.exception, error)
     assert reason in str(result.exception)
 
 
-def test_a_dry_run_of_a_name_that_exists_is_refused(submit, tiny_model):
-    submit("--sites", "a")
-    result = submit("--sites", "a", "--dry-run", "--base-model", str(tiny_model))
+def test_a_dry_run_of_a_name_that_exists_is_refused(run, forecast):
+    run("submit", "tweets")
+    result = forecast()
     assert isinstance(result.exception, RunError)
     assert "run tweets exists in" in str(result.exception)
-
-
-@pytest.mark.parametrize("budget", ["much", "-1", "nan", "inf"])
-def test_a_budget_that_is_none_is_named(submit, budget):
-    result = submit("--sites", "a", f"--budget={budget}")
-    assert result.exit_code == 2
-    assert f"Invalid value for --budget: '{budget}' is neither a number of MB" in result.output
-
-
-def test_a_base_model_without_a_dry_run_is_refused_instead_of_ignored(submit, tmp_path):
-    result = submit("--sites", "a", "--base-model", "some/model")
-    assert result.exit_code == 2
-    assert "Invalid value for --base-model: it only serves --dry-run" in result.output
-    assert not (tmp_path / "runs").exists()

@@ -23,7 +23,7 @@ from fedlora.cli.run.summary import Summary
 from superlink.ledger import AttemptRow, Ledger, RoundRow, TurnRow
 
 FEDLORA = str(Path(sys.executable).with_name("fedlora"))
-SUBMIT = ("submit", "tweets", "--sites", "a,b", "--rounds", "2")
+SUBMIT = ("submit", "tweets")
 MEBI = 2**20
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -21,6 +21,7 @@ CODES = {
     "NotReadyError": 31,
     "PortInUseError": 32,
     "ControlError": 33,
+    "AlreadyUpError": 34,
     "TrainerError": 40,
     "PolicyError": 41,
     "WireError": 50,
@@ -99,7 +100,7 @@ def test_code_is_in_its_band(error):
     [
         ("input", {"ConfigurationError", "ShardError", "BaseModelError", "AdapterError"}),
         ("identity", {"CredentialError"}),
-        ("processes", {"ProcessDiedError", "NotReadyError", "PortInUseError", "ControlError"}),
+        ("processes", {"ProcessDiedError", "NotReadyError", "PortInUseError", "ControlError", "AlreadyUpError"}),
         ("site", {"TrainerError", "PolicyError"}),
         ("wire", {"WireError"}),
         ("run", {name for name, code in CODES.items() if 60 <= code < 70}),

@@ -43,7 +43,7 @@ def test_the_bundle_names_components_of_the_installed_kit():
 def test_flowers_superlink_takes_our_arguments():
     from flwr.superlink.cli.flower_superlink import _parse_args_run_superlink
 
-    command = flower.superlink_command(OWN, host="127.0.0.1", fleet_port=1, http_port=2)
+    command = flower.superlink_command(OWN, fleet="127.0.0.1:1", http="127.0.0.1:2")
     arguments = _parse_args_run_superlink().parse_args(command[1:])
     assert (arguments.isolation, arguments.enable_supernode_auth, arguments.insecure) == ("process", True, False)
     assert arguments.runtime_dependency_install is False

@@ -18,7 +18,7 @@ from superlink.runs import RunState, verdict
 
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", re.MULTILINE)
 COMMAND = sys.modules["fedlora.cli.run.log"]  # the package's attribute of this name is the function
-SUBMIT = ("submit", "tweets", "--sites", "a,b", "--rounds", "2")
+SUBMIT = ("submit", "tweets")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the commands of ``fedlora config`` share."""
+"""The federation's file, as an argument that many commands share."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,9 +8,10 @@ import typer
 if TYPE_CHECKING:
     from fedlora.federation import Resolved
 
-__all__ = ["FileArgument", "SetOption", "read"]
+__all__ = ["DEFAULT_FILE", "FileArgument", "SetOption", "read"]
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The federation's file.")]
+DEFAULT_FILE = Path("federation.toml")
 SetOption = Annotated[
     list[str],
     typer.Option(
