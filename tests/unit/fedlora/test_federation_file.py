@@ -63,6 +63,14 @@ def test_a_small_file(tmp_path):
     assert (federation.recipes_of(a), federation.superlink_of(a)) == (federation.recipe, "superlink.example.org:9092")
 
 
+def test_a_base_model_beside_the_file_is_found_from_everywhere(tmp_path):
+    text = f'base-model = "models/own"\n{GOOD}'
+    assert read_federation(write(tmp_path, text)).federation.base_model == "models/own"  # as a hub id would be
+    (tmp_path / "models" / "own").mkdir(parents=True)
+    (tmp_path / "models" / "own" / "config.json").touch()
+    assert read_federation(write(tmp_path, text)).federation.base_model == str(tmp_path / "models" / "own")
+
+
 def test_what_a_federation_says_of_its_sites(tmp_path):
     text = GOOD.replace('name = "b"', 'name = "b"\nsuperlink = "relay:443"')
     text += '[[recipe]]\ndomain = "medical"\n[run]\nrecipe = "medical/default"\ndomains = ["medical", "finance"]\n'
@@ -87,6 +95,11 @@ ADDRESS = 'is not HOST:PORT, without a scheme, with a port from 1 to 65535; or "
     [
         ('name = "b"', 'name = "a"', "line 10: site[1].name: 'a' is that of site[0] already"),
         ('name = "b"', 'name = "B_1"', f"line 10: site[1].name: 'B_1' {NO_NAME}"),
+        (
+            'name = "b"',
+            'name = "logs"',
+            "line 10: site[1].name: 'logs' is no name for a site: a folder beside is called so",
+        ),
         ('"clinics"', '"Clinics!"', f"line 1: name: 'Clinics!' {NO_NAME}"),
         ('name = "clinics"\n', "", f"name: missing; it must be{NO_NAME.removeprefix('is not')}"),
         ('host = "superlink', 'host = "https://x', f"line 3: coordinator.host: 'https://x.example.org' {HOST}"),
