@@ -2,6 +2,7 @@
 
 import typer
 
+from fedlora.cli.node.doctor import doctor
 from fedlora.cli.node.keygen import keygen
 from fedlora.cli.node.leave import leave
 from fedlora.cli.node.list import list_nodes
@@ -19,6 +20,7 @@ application = typer.Typer(
     epilog="Example: fedlora node keygen site",
 )
 application.command(epilog="Example: fedlora node keygen site")(keygen)
+application.command(epilog="Example: fedlora node doctor site")(doctor)
 application.command(epilog="Example: fedlora node pause site --reason 'maintenance until Monday'")(pause)
 application.command(epilog="Example: fedlora node resume site")(resume)
 application.command(epilog="Example: fedlora node leave site --reason 'our consent has ended'")(leave)

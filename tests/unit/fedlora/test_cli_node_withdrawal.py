@@ -118,6 +118,8 @@ def test_a_site_that_has_left_comes_back_with_a_new_key_alone(site):
     assert refused("resume", site, error=WithdrawalError) == no_key
     site.chmod(0o700)
     said("keygen", site, "--force")
+    assert refused("leave", site, "--reason", "again", error=WithdrawalError).startswith(gone)
+    assert (site / "node.key").exists()  # it is the new one
     assert said("resume", site) == (
         "site-1 may take part again, once the coordinator has registered its new key; start it\n"
     )
