@@ -15,6 +15,8 @@
     |- AlreadyUpError              34   a federation whose processes run already
     |- TrainerError                40   the trainer of a site
     |  `- PolicyError              41   a request that the site's policy does not allow
+    |- WithdrawalError             43   a site that is paused or has left, or is not, against what is asked of it
+    |- UnfitSiteError              44   a site that a check says cannot take part
     |- WireError                   50   a message that does not fit its header
     |- RunError                    60   a run that failed
     |  |- ParticipationError       61   too few sites answered
@@ -53,7 +55,9 @@ __all__ = [
     "SpecMismatchError",
     "StoppedError",
     "TrainerError",
+    "UnfitSiteError",
     "WireError",
+    "WithdrawalError",
     "by_name",
 ]
 
@@ -147,6 +151,20 @@ class PolicyError(TrainerError):
 
     exit_code = 41
     hint = "a site's policy does not allow the request"
+
+
+class WithdrawalError(FedloraError):
+    """A site that is paused or has left, or is not, against what is asked of it."""
+
+    exit_code = 43  # 42 is that of a supernode whose Flower ended by itself
+    hint = "the site is paused or has left, or is not"
+
+
+class UnfitSiteError(FedloraError):
+    """A site of which a check says that it cannot take part as it is."""
+
+    exit_code = 44
+    hint = "a check of the site has failed"
 
 
 class WireError(FedloraError):

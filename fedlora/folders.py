@@ -1,4 +1,4 @@
-"""New folders: made under another name and put in their place in one step, so that no half-written one is ever seen."""
+"""Folders and files that are put in their place in one step, so that no half-written one is ever seen."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedlora.errors import FedloraError
 
-__all__ = ["make_durable", "new_folder"]
+__all__ = ["make_durable", "new_folder", "replace_durably"]
 
 
 @contextmanager
@@ -91,6 +91,23 @@ def _place(unfinished: Path, final: Path) -> None:
         raise
     if aside is not None:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def replace_durably(file: Path, content: bytes) -> None:
+    """Let `file` hold `content`; whenever the machine stops, it holds either all of it or what it held before.
+
+    Raises
+    ------
+    OSError
+        If the disk does not take it.
+    """
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    with unfinished.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    unfinished.replace(file)
+    make_durable(file.parent)
 
 
 def make_durable(entry: Path) -> None:

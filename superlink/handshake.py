@@ -40,28 +40,29 @@ class Agreement:
         self.admitted: set[str] = set()
         self.refusals: dict[str, str] = {}
         self._spec: AdapterSpec | None = None
+        self._withdrawn: set[str] = set()  # sites whose owners said so in their last answer
 
     def reach(self, names: Sequence[str]) -> AdapterSpec:
         """Ask `names` what they would train, and open the attempt at each of them; return the spec that all share.
 
+        Sites that their owners have withdrawn are left out, if the others satisfy the rule of participation.
+
         Raises
         ------
         ParticipationError
-            If a site refuses or does not answer.
+            If a site refuses or does not answer, or too few are left.
         SpecMismatchError
             If two sites differ: names both and the first difference.
         """
         specs, problems = self._specs(names, self.config.deadline + LOAD_SECONDS, self.config.join_timeout)
-        if problems:
-            raise _before_round_1(problems)
+        names = self._without_withdrawn(names, problems)
         first, spec = names[0], specs[names[0]]
         for site in names[1:]:
             if specs[site] != spec:
                 difference = spec.difference(specs[site])
                 raise SpecMismatchError(f"site {first} and site {site} do not train the same adapter: {difference}")
         problems = self._open(names, spec, self.config.deadline + LOAD_SECONDS, self.config.join_timeout)
-        if problems:
-            raise _before_round_1(problems)
+        names = self._without_withdrawn(names, problems)
         self.admitted, self._spec = set(names), spec
         log.info("%d sites agree on %s: %d values in %d tensors", len(names), spec.recipe, spec.size, len(spec.tensors))
         return spec
@@ -82,6 +83,18 @@ class Agreement:
             if site not in self.refusals:
                 self.admitted.add(site)
                 log.info("site %s has joined", site)
+
+    def _without_withdrawn(self, names: Sequence[str], problems: dict[str, str]) -> Sequence[str]:
+        """Return the sites that go on; the others are asked again before each round, as those that come late."""
+        left = [site for site in names if site not in problems]
+        shortage = self.config.participation.shortage(left)
+        if problems.keys() - self._withdrawn or (problems and shortage):
+            listed = "; ".join(f"site {site}: {reason}" for site, reason in sorted(problems.items()))
+            lacks = f". Without them a round would not count: {shortage}" if shortage else ""
+            raise ParticipationError(f"before round 1, {listed}{lacks}")
+        for site, reason in sorted(problems.items()):
+            log.warning("the run begins without site %s: %s", site, reason)
+        return left
 
     def _specs(
         self, names: Sequence[str], seconds: float, patience: float
@@ -122,10 +135,7 @@ class Agreement:
         question = Question(kind, dict.fromkeys(names, request), seconds, patience=patience)
         answers = {reply.site: reply.answer for reply in self.sites.ask(question)}
         problems = {site: answer.reason for site, answer in answers.items() if answer.status != "ok"}
+        self._withdrawn -= answers.keys()
+        self._withdrawn |= {site for site, answer in answers.items() if answer.withdrawn}
         problems |= {site: f"no answer within {seconds:.0f} s" for site in names if site not in answers}
         return {site: answer for site, answer in answers.items() if site not in problems}, problems
-
-
-def _before_round_1(problems: dict[str, str]) -> ParticipationError:
-    listed = "; ".join(f"site {site}: {reason}" for site, reason in sorted(problems.items()))
-    return ParticipationError(f"before round 1, {listed}")

@@ -19,6 +19,7 @@ from fedlora.errors import FedloraError
 from fedlora.log import show
 from fedlora.processes import end_with_parent
 from supernode.settings import NodeSettings
+from supernode.withdrawal import refuse_left
 
 NODE_ENDED = 42  # in the site's band of exit codes
 LOOK_SECONDS = 0.2
@@ -31,16 +32,16 @@ log = logging.getLogger("fedlora.supernode")
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     show()
-    try:
-        settings = read_toml(NodeSettings, Path(arguments[0]))
-        settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (FedloraError, OSError) as error:
-        log.error("%s: %s", type(error).__name__, error)
-        return error.exit_code if isinstance(error, FedloraError) else FedloraError.exit_code
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    code = _serve(settings, arguments[0], stopped)
+    try:
+        settings = read_toml(NodeSettings, Path(arguments[0]))
+        settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        code = _serve(settings, arguments[0], stopped)
+    except (FedloraError, OSError) as error:
+        log.error("%s: %s", type(error).__name__, error)
+        return error.exit_code if isinstance(error, FedloraError) else FedloraError.exit_code
     if stopped.is_set():
         log.info("site %s: supernode stopped", settings.site)
         return 0
@@ -49,9 +50,17 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(settings: NodeSettings, file: str, stopped: threading.Event) -> int | None:
-    """Keep node and worker running until `stopped`, or until the node ends; return the node's exit code."""
+    """Keep node and worker running until `stopped`, or until the node ends; return the node's exit code.
+
+    Raises
+    ------
+    WithdrawalError
+        If they were to be started, and the site has left.
+    """
     pause = FIRST_PAUSE_SECONDS
     while True:
+        if (said := refuse_left(settings.state)) is not None:
+            log.warning("%s (since %s); fedlora node resume lets it take part again", said, said.since)
         started = time.monotonic()
         node, worker = _start("supernode.node", file), _start_worker(settings)
         while node.poll() is None and worker.poll() is None and not stopped.wait(LOOK_SECONDS):

@@ -1,5 +1,6 @@
 """The site's ClientApp: turns messages into calls of the trainer, and every outcome into an answer."""
 
+import logging
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -8,14 +9,16 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from fedlora.errors import PolicyError, TrainerError, WireError
-from fedlora.wire.flower_message import Answer, Request, read_request, write_answer
+from fedlora.errors import ConfigurationError, PolicyError, TrainerError, WireError
+from fedlora.wire.flower_message import WITHDRAWAL, Answer, Request, read_request, write_answer
 from supernode.trainer import trainer_pb2
 from supernode.trainer_client import TrainerClient
+from supernode.withdrawal import withdrawal
 
-__all__ = ["SOCKET_KEY", "app"]
+__all__ = ["SOCKET_KEY", "STATE_KEY", "app"]
 
-SOCKET_KEY = "trainer-socket"  # in the node's configuration
+SOCKET_KEY, STATE_KEY = "trainer-socket", "state"  # in the node's configuration
+log = logging.getLogger("fedlora.worker")
 
 app: ClientApp = ClientApp()
 
@@ -27,6 +30,8 @@ def _trainer(socket: str) -> TrainerClient:
 
 def _answered(message: Message, context: Context, act: Callable[[TrainerClient, Request, float], Answer]) -> Message:
     """Read the request, act, and answer: an error of the trainer is an answer like any other."""
+    if (no := _withdrawn(Path(str(context.node_config[STATE_KEY])))) is not None:
+        return Message(write_answer(no), reply_to=message)
     metadata = message.metadata
     seconds = metadata.created_at + metadata.ttl - time.time()
     try:
@@ -36,6 +41,16 @@ def _answered(message: Message, context: Context, act: Callable[[TrainerClient, 
     except TrainerError as error:
         answer = Answer("failed", f"{type(error).__name__}: {error}")
     return Message(write_answer(answer), reply_to=message)
+
+
+def _withdrawn(state: Path) -> Answer | None:
+    """Return the answer of a site whose owner has withdrawn it; None if it takes part."""
+    try:
+        said = withdrawal(state)
+    except ConfigurationError as error:
+        log.error("%s: until it can be read, the site takes part in nothing", error)
+        return Answer("refused", "whether this site is paused cannot be read; see its log", {WITHDRAWAL: "unknown"})
+    return None if said is None else Answer("refused", str(said), {WITHDRAWAL: said.kind})
 
 
 def _text(request: Request, field: str) -> str:

@@ -18,39 +18,11 @@ import grpc
 from flwr.proto.fleet_pb2 import DeactivateNodeRequest
 from flwr.proto.fleet_pb2_grpc import FleetStub
 
-__all__ = ["HEALTHY_SECONDS", "LastCall", "ObservedFleetStub", "observed_fleet_stub"]
+from supernode.last_call import LastCall
 
-HEALTHY_SECONDS = 60.0
+__all__ = ["ObservedFleetStub", "observed_fleet_stub"]
+
 log = logging.getLogger("fedlora.supernode")
-
-
-class LastCall:
-    """When the last Fleet call succeeded, kept as the modification time of a file.
-
-    Parameters
-    ----------
-    file : Path
-        The file; made by the first successful call.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def note(self) -> None:
-        """Note that a call has just succeeded."""
-        self.file.touch()
-
-    def seconds_ago(self) -> float:
-        """Return how long ago it was; infinite if there was none."""
-        try:
-            return time.time() - self.file.stat().st_mtime
-        except FileNotFoundError:
-            return float("inf")
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the node still reaches its SuperLink."""
-        return self.seconds_ago() < HEALTHY_SECONDS
 
 
 class ObservedFleetStub(FleetStub):
@@ -130,4 +102,4 @@ def _advice(reason: str) -> str:
 def observed_fleet_stub(state: Path) -> Callable[[grpc.Channel], ObservedFleetStub]:
     """Return what Flower calls with its channel to get its stub; the files go into `state`."""
     os.makedirs(state, mode=0o700, exist_ok=True)  # noqa: PTH103 - Path.mkdir ignores the mode of parents
-    return lambda channel: ObservedFleetStub(channel, LastCall(state / "last-fleet-call"), state / "node-id")
+    return lambda channel: ObservedFleetStub(channel, LastCall.of(state), state / "node-id")

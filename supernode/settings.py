@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from fedlora.federation.description import HOST, PORT
+from fedlora.rules import between, matching
 
 __all__ = ["NodeSettings"]
 
@@ -35,10 +39,10 @@ class NodeSettings:
     """
 
     site: str
-    superlink: str
+    superlink: Annotated[str, matching(f"{HOST}:{PORT}", "HOST:PORT, without a scheme, with a port from 1 to 65535")]
     ca_certificate: Path
     node_key: Path
-    runtime_port: int
+    runtime_port: Annotated[int, between(1, 65535)]
     superexec_secret: Path
     trainer: Path
     state: Path

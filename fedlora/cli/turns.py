@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
+from fedlora.log import printable
 from superlink.ledger import TurnRow
 
 __all__ = ["MEBI", "turn_line", "turn_table"]
@@ -32,7 +34,8 @@ def turn_table(turns: Sequence[TurnRow], title: str) -> Table:
         table.add_row(
             str(turn.round),
             turn.site,
-            outcome if turn.tries <= 1 else f"{outcome} (asked {turn.tries} times)",
+            # As Text: rich takes square brackets in a str, and a site's words may have some, for orders to itself.
+            Text(printable(outcome if turn.tries <= 1 else f"{outcome} (asked {turn.tries} times)")),
             str(turn.examples),
             _figure(turn.loss, 3),
             _figure(turn.train_seconds, 1),

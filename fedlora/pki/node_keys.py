@@ -7,10 +7,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedlora.errors import CredentialError
+from fedlora.folders import make_durable
 from fedlora.pki.reading import key_sha256
 from fedlora.pki.secret_files import write_together
 
-__all__ = ["create_node_key", "load_node_key", "public_key_pem", "public_key_sha256"]
+__all__ = ["create_node_key", "load_node_key", "public_key_pem", "public_key_sha256", "remove_node_key"]
 
 
 def create_node_key(file: Path, *, replace: bool = False) -> Path:
@@ -43,6 +44,21 @@ def load_node_key(file: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp384r1":
         raise CredentialError(f"{file} is not an ECDSA P-384 key")
     return key
+
+
+def remove_node_key(file: Path) -> None:
+    """Remove the private half of a node key, if it is there; the public half stays, to be recognised by.
+
+    Raises
+    ------
+    CredentialError
+        If the disk does not let go of it.
+    """
+    try:
+        file.unlink(missing_ok=True)
+        make_durable(file.parent)
+    except OSError as error:
+        raise CredentialError(f"cannot remove the node key {file}: {error}; remove it yourself") from error
 
 
 def public_key_pem(file: Path) -> bytes:

@@ -16,9 +16,10 @@ from fedlora.errors import WireError
 from fedlora.wire.header import Header
 from fedlora.wire.payload import Payload
 
-__all__ = ["Answer", "Request", "read_answer", "read_request", "write_answer", "write_request"]
+__all__ = ["WITHDRAWAL", "Answer", "Request", "read_answer", "read_request", "write_answer", "write_request"]
 
 STATUSES = ("ok", "refused", "failed")
+WITHDRAWAL = "withdrawal"  # field of an answer by which a site says that it is paused or has left
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,11 @@ class Answer:
     def size(self) -> int:
         """Payload bytes."""
         return self.payload.size if self.payload else 0
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it is the site's owner who does not want to take part, whatever is asked."""
+        return self.status == "refused" and WITHDRAWAL in self.fields
 
 
 def write_request(request: Request) -> RecordDict:

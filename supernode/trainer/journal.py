@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fedlora.errors import PolicyError, TrainerError
+from fedlora.folders import replace_durably
 
 __all__ = ["Journal", "Opening", "Turn"]
 
@@ -99,7 +99,7 @@ class Journal:
 
     def record(self, turn: Turn, answer: bytes) -> None:
         """Keep `answer`; after a crash either all of this happened or nothing did."""
-        _replace(self._answer_file(turn.run), answer)
+        replace_durably(self._answer_file(turn.run), answer)
         fields = {"epoch": turn.epoch, "last": turn.place, "adapter_sha256": turn.adapter_sha256}
         self._write(turn.run, {**self._read(turn.run), **fields})
 
@@ -114,7 +114,7 @@ class Journal:
         return known if isinstance(known, dict) else {}
 
     def _write(self, run: str, fields: dict[str, Any]) -> None:
-        _replace(self._journal_file(run), json.dumps({"run": run, **fields}).encode())
+        replace_durably(self._journal_file(run), json.dumps({"run": run, **fields}).encode())
 
     def _journal_file(self, run: str) -> Path:
         return self.directory / f"{_file_name(run)}.json"
@@ -128,12 +128,3 @@ def _file_name(run: str) -> str:
     if not run or len(run) > MOST_RUN_NAME:
         raise PolicyError(f"a run's name has 1 to {MOST_RUN_NAME} characters, not {len(run)}")
     return hashlib.sha256(run.encode()).hexdigest()[:32]
-
-
-def _replace(file: Path, content: bytes) -> None:
-    unfinished = file.with_name(f".{file.name}.unfinished")
-    with unfinished.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    unfinished.replace(file)

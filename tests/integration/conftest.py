@@ -1,20 +1,24 @@
 """Real federations on loopback: SuperLink, SuperExec, supernodes and workers are the real programs."""
 
 import json
+import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from fedlora import flower
+from fedlora import flower, pki
 from fedlora.cli.local.federation import LocalFederation
+from fedlora.cli.settings_file import write_settings
 from fedlora.federation import Coordinator, Keeper, Paths, Site
 from fedlora.federation import Federation as Description
 from fedlora.processes import Part, Parts, free_ports
@@ -133,6 +137,32 @@ class Federation(LocalFederation):
             return control.nodes().get(name)
 
 
+def write_node_settings(federation: Federation, directory: Path, **changes: object) -> Path:
+    """Write the ``supernode.toml`` of a site that is not one of the federation's, with the key in `directory`."""
+    if not (directory / "worker.secret").exists():
+        pki.create_secret(directory / "worker.secret")
+    settings = {
+        "site": directory.name,
+        "superlink": f"127.0.0.1:{federation.ports.fleet}",
+        "ca-certificate": federation.ca_certificate,
+        "node-key": directory / "node.key",
+        "runtime-port": free_ports(1)[0],
+        "superexec-secret": directory / "worker.secret",
+        "trainer": directory / "no.sock",
+        "state": directory / "state",
+    }
+    return write_settings({**settings, **changes}, directory / "supernode.toml")
+
+
+@contextmanager
+def supernode(settings: Path, variables: Mapping[str, str] | None = None) -> Iterator[Part]:
+    """A supernode with its settings file; it ends with the block."""
+    logs = settings.parent / f"logs-{time.monotonic_ns()}"
+    logs.mkdir()
+    with Parts(logs) as parts:
+        yield parts.start("supernode", [sys.executable, "-m", "supernode", str(settings)], variables or {})
+
+
 @contextmanager
 def federation(directory: Path, sites: int = 2, recipe: Recipe = FINANCE) -> Iterator[Federation]:
     names = [f"site-{number}" for number in range(1, sites + 1)]
@@ -204,3 +234,17 @@ def kept(_shared_kept: Federation, request: pytest.FixtureRequest) -> Iterator[F
     for folder in run_folders(_shared_kept.runs):
         if not verdict(folder).state.ended:  # the test has failed; those after it shall not wait for its run
             folder.stop()
+
+
+@pytest.fixture(scope="session")
+def clock_ahead(tmp_path_factory) -> dict[str, str]:
+    """Variables that put a process's wall clock 10 s ahead."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        if "CI" in os.environ:
+            pytest.fail("CI has a C compiler, but cc is not there")
+        pytest.skip("left out: there is no C compiler (cc) to build the clock with")
+    library = tmp_path_factory.mktemp("clock") / "clock_ahead.so"
+    source = Path(__file__).with_name("clock_ahead.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
+    return {"LD_PRELOAD": str(library), "CLOCK_AHEAD_SECONDS": "10"}

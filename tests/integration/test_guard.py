@@ -86,7 +86,7 @@ def test_an_unknown_app_is_refused_and_never_run(new_federation, tmp_path):
 
 def test_without_the_guard_the_apps_code_is_still_never_run(new_federation, tmp_path):
     trace = tmp_path / "trace"
-    new_federation.create_credentials("test")
+    new_federation.create_credentials()
     new_federation.start_superlink()
     for name in new_federation.sites:
         new_federation.start_stub(name)

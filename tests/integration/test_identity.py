@@ -1,12 +1,7 @@
 """Who is turned away, and that it says why in its own log."""
 
 import logging
-import os
-import shutil
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -15,39 +10,16 @@ from flwr.proto.fleet_pb2 import PullMessagesRequest
 from flwr.proto.fleet_pb2_grpc import FleetStub
 
 from fedlora import pki
-from fedlora.cli.settings_file import write_settings
-from fedlora.processes import Parts, free_ports
 from supernode.fleet import observed_fleet_stub
+from tests.integration.conftest import supernode, write_node_settings
 
 
-@pytest.fixture(scope="module")
-def stranger_port():
-    return free_ports(1)[0]
-
-
-@contextmanager
-def stranger(federation, directory: Path, port: int, variables: dict[str, str] | None = None, **changes):
+def stranger(federation, directory: Path, variables: dict[str, str] | None = None, **changes: object):
     """A supernode that is not one of the federation's; it ends with the block."""
     directory.mkdir(mode=0o700, exist_ok=True)
     if not (directory / "node.key").exists():
         pki.create_node_key(directory / "node.key")
-        pki.create_secret(directory / "worker.secret")
-    settings = {
-        "site": "stranger",
-        "superlink": f"127.0.0.1:{federation.ports.fleet}",
-        "ca-certificate": federation.ca_certificate,
-        "node-key": directory / "node.key",
-        "runtime-port": port,
-        "superexec-secret": directory / "worker.secret",
-        "trainer": directory / "no.sock",
-        "state": directory / "state",
-        **changes,
-    }
-    file = write_settings(settings, directory / "supernode.toml")
-    logs = directory / f"logs-{time.monotonic_ns()}"
-    logs.mkdir()
-    with Parts(logs) as parts:
-        yield parts.start("stranger", [sys.executable, "-m", "supernode", str(file)], variables or {})
+    return supernode(write_node_settings(federation, directory, **changes), variables)
 
 
 def wait_until_said(part, text: str, seconds: float = 60) -> None:
@@ -57,16 +29,16 @@ def wait_until_said(part, text: str, seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def test_a_key_that_is_not_registered_is_turned_away(running, tmp_path, stranger_port):
-    with stranger(running, tmp_path / "stranger", stranger_port) as part:
+def test_a_key_that_is_not_registered_is_turned_away(running, tmp_path):
+    with stranger(running, tmp_path / "stranger") as part:
         assert part.process.wait(60) == 42  # Flower's own code would be 0
         wait_until_said(part, "this node's key is not registered at the SuperLink")
 
 
-def test_a_node_with_a_wrong_ca_refuses_the_superlink(running, tmp_path, stranger_port):
+def test_a_node_with_a_wrong_ca_refuses_the_superlink(running, tmp_path):
     other = pki.create_authority(pki.private_directory(tmp_path / "other"), federation="other")
     changes = {"ca-certificate": other.certificate_file}
-    with stranger(running, tmp_path / "stranger", stranger_port, **changes) as part:
+    with stranger(running, tmp_path / "stranger", **changes) as part:
         wait_until_said(part, "the SuperLink's certificate was not issued by this federation's CA")
 
 
@@ -90,32 +62,17 @@ def test_a_node_without_a_signature_is_turned_away(running):
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
-@pytest.fixture(scope="module")
-def clock_ahead(tmp_path_factory) -> dict[str, str]:
-    """Variables that put a process's wall clock 10 s ahead."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        if "CI" in os.environ:
-            pytest.fail("CI has a C compiler, but cc is not there")
-        pytest.skip("left out: there is no C compiler (cc) to build the clock with")
-    library = tmp_path_factory.mktemp("clock") / "clock_ahead.so"
-    source = Path(__file__).with_name("clock_ahead.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], check=True)
-    return {"LD_PRELOAD": str(library), "CLOCK_AHEAD_SECONDS": "10"}
-
-
-def test_a_clock_ten_seconds_ahead_is_turned_away(running, tmp_path, stranger_port, clock_ahead):
+def test_a_clock_ten_seconds_ahead_is_turned_away(running, tmp_path, clock_ahead):
     directory = tmp_path / "stranger"
     directory.mkdir(mode=0o700)
     pki.create_node_key(directory / "node.key")
-    pki.create_secret(directory / "worker.secret")
     with running.control() as control:
         control.register_node(pki.public_key_pem(directory / "node.key.pub"), "ahead")
-    with stranger(running, directory, stranger_port, clock_ahead) as part:
+    with stranger(running, directory, clock_ahead) as part:
         wait_until_said(part, "Invalid timestamp (this machine's clock is off")
     assert running.status("ahead") != "online"
     # The counter-proof: the same node with the right time gets in.
-    with stranger(running, directory, stranger_port):
+    with stranger(running, directory):
         running.parts.wait_until(lambda: running.status("ahead") == "online", "the node with the right time", 60)
 
 

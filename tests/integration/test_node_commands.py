@@ -1,10 +1,6 @@
 """`fedlora node register|list|unregister` against a real SuperLink, and what its nodes make of it."""
 
 import json
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +9,9 @@ from typer.testing import CliRunner
 
 from fedlora import pki
 from fedlora.cli.main import application
-from fedlora.cli.settings_file import write_settings
 from fedlora.errors import ConfigurationError, ControlError, CredentialError
 from fedlora.pki.node_keys import public_key_sha256
-from fedlora.processes import Parts, free_ports
+from tests.integration.conftest import supernode, write_node_settings
 
 
 @pytest.fixture
@@ -35,28 +30,6 @@ def listed(node) -> dict[str, dict]:
     result = node("list", "--format", "json")
     assert result.exit_code == 0, result.exception
     return {one["name"]: one for one in json.loads(result.stdout)}
-
-
-@contextmanager
-def supernode(federation, directory: Path) -> Iterator:
-    """A site's supernode with the key in `directory`; it ends with the block."""
-    if not (directory / "worker.secret").exists():
-        pki.create_secret(directory / "worker.secret")
-    settings = {
-        "site": "late",
-        "superlink": f"127.0.0.1:{federation.ports.fleet}",
-        "ca-certificate": federation.ca_certificate,
-        "node-key": directory / "node.key",
-        "runtime-port": free_ports(1)[0],
-        "superexec-secret": directory / "worker.secret",
-        "trainer": directory / "no.sock",
-        "state": directory / "state",
-    }
-    file = write_settings(settings, directory / "supernode.toml")
-    logs = directory / f"logs-{time.monotonic_ns()}"
-    logs.mkdir()
-    with Parts(logs) as parts:
-        yield parts.start("late", [sys.executable, "-m", "supernode", str(file)], {})
 
 
 def keygen(site: Path, *options: str) -> Path:
@@ -84,7 +57,7 @@ def test_a_site_comes_in_is_turned_away_and_comes_back_with_a_new_key(running, n
     assert result.exit_code == 0, result.exception
     assert listed(node)["late"]["status"] == "registered"
     assert listed(node)["late"]["last_activated_at"] is None
-    with supernode(running, site) as part:
+    with supernode(write_node_settings(running, site)) as part:
         running.parts.wait_until(lambda: running.status("late") == "online", "the node that was registered", 60)
         assert node("unregister", "late", "--yes").exit_code == 0
         assert part.process.wait(90) != 0  # turned away while it was online
@@ -99,7 +72,7 @@ def test_a_site_comes_in_is_turned_away_and_comes_back_with_a_new_key(running, n
     new = keygen(site, "--force")
     assert node("register", "late", new).exit_code == 0
     assert (site / "state" / "node-id").exists()  # the id of the old key, which the SuperLink does not know any more
-    with supernode(running, site):
+    with supernode(write_node_settings(running, site)):
         running.parts.wait_until(lambda: running.status("late") == "online", "the node with its new key", 60)
 
 

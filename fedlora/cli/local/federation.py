@@ -18,7 +18,7 @@ from fedlora.pki.node_keys import public_key_sha256
 from fedlora.processes import Parts, check_ports_free
 from fedlora.shards import load_records
 from superlink.control import Control
-from supernode.fleet import LastCall
+from supernode.last_call import LastCall
 
 __all__ = ["COORDINATOR", "LocalFederation", "http_address"]
 

@@ -93,6 +93,7 @@ def _print_tables(summary: "Summary", attempts: "list[AttemptRow]", turns: "list
 
 def _attempt_table(attempts: "list[AttemptRow]") -> "Table":
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="attempts", title_justify="left")
     for heading in ("epoch", "began (UTC)", "seconds", "outcome", "reason"):
@@ -100,5 +101,5 @@ def _attempt_table(attempts: "list[AttemptRow]") -> "Table":
     for row in attempts:
         began = datetime.fromtimestamp(row.started_at, UTC)
         seconds = (row.ended_at or row.seen_at) - row.started_at
-        table.add_row(str(row.epoch), f"{began:%Y-%m-%d %H:%M:%S}", f"{seconds:.0f}", row.outcome, row.reason)
+        table.add_row(str(row.epoch), f"{began:%Y-%m-%d %H:%M:%S}", f"{seconds:.0f}", row.outcome, Text(row.reason))
     return table

@@ -21,7 +21,7 @@ def write(folder, outcome="running", reason=""):
     ledger.sent(1, 1, ["a", "b"], 2**20)
     done = {"loss": 0.5, "train_seconds": 9.0, "round_trip_seconds": 10.0, "tokens": 320, "bytes_up": 2**20}
     ledger.end_turn(TurnRow(1, 1, "a", "answered", examples=16, **done))
-    ledger.end_turn(TurnRow(1, 1, "b", "refused", reason="update refused: too large"))
+    ledger.end_turn(TurnRow(1, 1, "b", "refused", reason="update refused: too large [/]"))
     ledger.end_round(1, 1, "aggregated")
     ledger.start_round(2, 1, ["a", "b"])
     ledger.sent(2, 1, ["a", "b"], 2**20)
@@ -94,7 +94,7 @@ def test_show_has_attempts_turns_and_refusals(run, folder):
     write(folder)
     text = run("show", "tweets").stdout
     assert "run tweets: running, 1 of 2 rounds" in text
-    assert "refused: update refused: too large" in text
+    assert "refused: update refused: too large [/]" in text  # not an order to rich
     assert "asked" in text
     document = json.loads(run("show", "tweets", "--format", "json").stdout)
     assert [row["outcome"] for row in document["turns"]] == ["answered", "refused", "asked", "asked"]
@@ -115,7 +115,7 @@ def test_watch_says_each_thing_once_and_ends_with_the_runs_error(run, folder):
         "attempt 1: begun",
         "attempt 1: failed, BudgetError: the run ends before round 2",
         "round 1 of 2, a: answered, loss 0.500 in 9 s",
-        "round 1 of 2, b: refused, update refused: too large",
+        "round 1 of 2, b: refused, update refused: too large [/]",
         "run tweets: failed, 1 of 2 rounds, 5.0 MiB of payload",
     ]
     assert isinstance(result.exception, BudgetError)

@@ -92,7 +92,7 @@ def test_looks_are_frequent_after_a_message_and_rare_when_idle(monkeypatch):
 def test_the_last_call_tells_whether_a_node_is_healthy(tmp_path):
     import os
 
-    from supernode.fleet import LastCall
+    from supernode.last_call import LastCall
 
     last = LastCall(tmp_path / "last")
     assert not last.healthy
