@@ -36,6 +36,7 @@ MOST_AHEAD, MOST_BEHIND = SYSTEM_TIME_TOLERANCE, TIMESTAMP_TOLERANCE + SYSTEM_TI
 SEARCHED = 86400  # seconds to both sides in which the SuperLink's time is looked for
 PRECISION = 0.05
 NOTABLE_AHEAD, NOTABLE_BEHIND = 2.0, 60.0
+WRONG_PORT = "look at the port in `superlink`: it is that of the SuperLink's gRPC for SuperNodes"
 ADVICE = "set the clock by NTP, as with: timedatectl set-ntp true"
 
 
@@ -83,7 +84,7 @@ class _Fleet:
         return refusal == "Invalid node ID"
 
 
-@check("clock")
+@check("clock", advice=WRONG_PORT)
 def _clock(fleet: _Fleet) -> tuple[Outcome, str, str]:
     steps = range(0, SEARCHED, MOST_BEHIND - MOST_AHEAD)
     fleet.offset = next((at for step in steps for at in (step, -step) if fleet.accepts(at)), None)
@@ -110,7 +111,7 @@ def _last_accepted(fleet: _Fleet, accepted: float) -> float:
     return accepted
 
 
-@check("registration")
+@check("registration", advice=WRONG_PORT)
 def _registration(fleet: _Fleet, site: str) -> tuple[Outcome, str, str]:
     if fleet.offset is None:
         return skipped("the SuperLink does not accept this machine's time")

@@ -5,18 +5,17 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fedlora.errors import CredentialError
 from fedlora.pki.inspection import inspect
 from fedlora.pki.node_keys import load_node_key
 from fedlora.pki.reading import key_sha256, read_ca_certificate
-from supernode.doctor.findings import Outcome, check, ok, warn
+from supernode.doctor.findings import Outcome, check, fail, ok, warn
 
 __all__ = ["FEWEST_DAYS", "ca_certificate", "days_left", "node_key", "worker_secret"]
 
 FEWEST_DAYS = 30  # of validity, below which it is time to renew
 
 
-@check("CA certificate")
+@check("CA certificate", advice="get the federation's ca.crt from the coordinator")
 def ca_certificate(file: Path) -> tuple[Outcome, str, str]:
     """Look at ca.crt."""
     certificate = read_ca_certificate(file)
@@ -35,25 +34,23 @@ def days_left(certificate: x509.Certificate, found: str, advice: str) -> tuple[O
     return ok(said) if left >= FEWEST_DAYS else warn(said, advice)
 
 
-@check("node key")
+@check("node key", advice="make one with fedlora node keygen DIR, and let the coordinator register it")
 def node_key(file: Path) -> tuple[Outcome, str, str]:
     """Look at the node's private key, its permissions, its curve, and the public half beside it."""
     public = key_sha256(load_node_key(file).public_key())
-    _no_problems(file)
-    half = file.with_name(f"{file.name}.pub")
-    if half.exists():
-        _no_problems(half)
+    if problems := _problems(file):
+        return fail(problems, "")
     return ok(f"{file}, ECDSA P-384, public key SHA-256 {public[:12]}")
 
 
-@check("worker secret")
+@check("worker secret", advice="it is 64 hexadecimal digits, and read by this site alone: write new ones")
 def worker_secret(file: Path) -> tuple[Outcome, str, str]:
     """Look at the secret that supernode and worker share."""
-    _no_problems(file)
+    if problems := _problems(file):
+        return fail(problems, "")
     return ok(str(file))
 
 
-def _no_problems(file: Path) -> None:
-    problems = [problem for found in inspect(file) for problem in found.problems]
-    if problems:
-        raise CredentialError("; ".join(problems))
+def _problems(file: Path) -> str:
+    """Return what is wrong with a file, its folder and its other half, each with what to do; empty if nothing is."""
+    return "; ".join(problem for found in inspect(file) for problem in found.problems)

@@ -72,8 +72,10 @@ def usable(finding: Finding) -> bool:
     return finding.outcome in (Outcome.OK, Outcome.WARN)
 
 
-def check(name: str) -> Callable[[Callable[Arguments, tuple[Outcome, str, str]]], Callable[Arguments, Finding]]:
-    """Name a check; an error that it raises is what it has found."""
+def check(
+    name: str, advice: str = ""
+) -> Callable[[Callable[Arguments, tuple[Outcome, str, str]]], Callable[Arguments, Finding]]:
+    """Name a check; an error that it raises is what it has found, and `advice` is what to do then."""
 
     def named(look: Callable[Arguments, tuple[Outcome, str, str]]) -> Callable[Arguments, Finding]:
         @wraps(look)
@@ -81,7 +83,7 @@ def check(name: str) -> Callable[[Callable[Arguments, tuple[Outcome, str, str]]]
             try:
                 return Finding(name, *look(*arguments, **named))
             except (FedloraError, OSError) as error:
-                return Finding(name, Outcome.FAIL, " ".join(str(error).split()))
+                return Finding(name, Outcome.FAIL, " ".join(str(error).split()), advice)
 
         return looked
 

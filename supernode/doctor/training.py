@@ -55,11 +55,11 @@ def shard(settings: TrainerSettings) -> tuple[Outcome, str, str]:
     return ok(f"{settings.shard}, {opened.manifest.records} records of {wanted.name}, as its manifest says")
 
 
-@check("base model")
+@check("base model", advice="bring it there, or name another folder in trainer.toml")
 def base_model(settings: TrainerSettings) -> tuple[Outcome, str, str]:
     """Look whether the base model is there, and fits every recipe of the policy."""
     if not settings.base_model.is_dir():
-        raise BaseModelError(f"{settings.base_model} is no folder; bring the base model there")
+        raise BaseModelError(f"{settings.base_model} is no folder")
     found = needs(settings)
     return ok(f"{settings.base_model_name} in {settings.base_model}, {found.model_bytes / 1e6:.0f} MB")
 
