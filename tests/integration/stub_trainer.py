@@ -78,8 +78,9 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
             decode(Payload(Header.from_json(request.adapter.header), tuple(request.adapter.blocks)), expected)
         except WireError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        behaviour = settings.get("behaviour", "")
+        behaviour, started = settings.get("behaviour", ""), time.monotonic()
         self._take_time(request.round)
+        seconds = time.monotonic() - started
         delta = np.full(expected.size, settings["delta"] * request.round, dtype=np.float32)
         if behaviour == "nan":
             delta[7] = np.nan
@@ -95,7 +96,7 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
         blocks = update.blocks[:-1] if behaviour == "short" else update.blocks
         return trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=blocks),
-            figures={"loss": 1.0 / request.round, "seconds": 0.01, "tokens": 64.0},
+            figures={"loss": 1.0 / request.round, "train_seconds": seconds, "load_seconds": 0.0, "tokens": 64.0},
         )
 
 

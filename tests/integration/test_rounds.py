@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from fedlora.phases import COORDINATOR
 from superlink.initialisation import initial_adapter
 from superlink.ledger import Ledger
 from supernode.fleet import LastCall
@@ -16,8 +17,10 @@ from tests.integration import stub_trainer
 
 @pytest.fixture(scope="module")
 def finished(_shared):
-    """The folder of an undisturbed run of three rounds."""
+    """The folder of an undisturbed run of three rounds of half a second."""
     _shared.run = "undisturbed"
+    for site in _shared.sites:
+        _shared.behave(site, seconds=0.5)
     attempt = _shared.finish(_shared.config())
     assert (attempt.status, attempt.outcome) == ("finished", "completed"), attempt
     return _shared.folder
@@ -63,6 +66,20 @@ def test_the_ledger_has_every_turn_with_its_bytes(finished):
         assert values < turn.bytes_down < values + 1000
         assert values < turn.bytes_up < values + 1000
         assert turn.loss == pytest.approx(1 / turn.round)
+
+
+def test_the_phases_of_rounds_and_turns_are_there_and_add_up(finished):
+    ledger = Ledger(finished.ledger, readonly=True)
+    for row in ledger.rounds():
+        assert list(row.phases) == list(COORDINATOR)
+        assert min(row.phases.values()) >= 0
+        assert sum(row.phases.values()) == pytest.approx(row.ended_at - row.started_at, abs=0.5)
+        assert row.phases["wait"] >= 0.5  # the sites' half second
+    for turn in ledger.turns():
+        assert list(turn.phases) == ["load", "train", "transfer"]  # what the stub tells, and the rest
+        assert min(turn.phases.values()) >= 0
+        assert sum(turn.phases.values()) == pytest.approx(turn.round_trip_seconds)
+        assert 0.5 <= turn.train_seconds <= turn.round_trip_seconds
 
 
 def test_no_app_is_installed_at_a_site(running, finished):
