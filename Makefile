@@ -28,7 +28,7 @@ demo: install   ## train on two sites on this machine, and show what it gained
 	$(BIN)/fedlora demo
 
 test: install-dev  ## all tests that need no GPU and no cluster
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --durations 15
 
 test-fast: install-dev  ## the unit tests alone
 	$(BIN)/python -m pytest tests/unit

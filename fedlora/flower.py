@@ -124,7 +124,7 @@ def environment(home: Path) -> dict[str, str]:
         "FLWR_HOME": str(home),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
-        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
+        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.5",  # at 0.1 an idle SuperLink takes a tenth of a core
         # Flower starts its programs by their bare names; they must be this installation's.
         "PATH": f"{PROGRAMS}{os.pathsep}{program_path()}",
     }

@@ -129,7 +129,7 @@ class Parts:
             self.check()
             if time.monotonic() > end:
                 raise NotReadyError(f"{what} was not ready after {seconds:.0f} s; the logs are in {self.logs}")
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def stop(self) -> None:
         """Stop every part, the last one started first: SIGTERM, and SIGKILL for what still lives 10 s later."""

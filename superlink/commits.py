@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+from fedlora.phases import Phase, Stopwatch
 from fedlora.wire import AdapterSpec
 from fedlora.wire.spec import Vector
 from superlink.checkpoints import Checkpoints
@@ -34,10 +35,14 @@ class Commits:
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
 
-    def begin(self, number: int, adapter: Vector) -> None:
-        """Begin to commit round `number`; waits for the one before, and raises what went wrong with it."""
+    def begin(self, number: int, adapter: Vector, watch: Stopwatch) -> None:
+        """Begin to commit round `number`, whose time is on `watch`.
+
+        Waits for the one before, and raises what went wrong with it.
+        """
+        watch.enter(Phase.CHECKPOINT)
         self.finish()
-        self._thread = threading.Thread(target=self._commit, args=(number, adapter), name=f"commit-{number}")
+        self._thread = threading.Thread(target=self._commit, args=(number, adapter, watch), name=f"commit-{number}")
         self._thread.start()
 
     def finish(self) -> None:
@@ -57,14 +62,15 @@ class Commits:
             error, self._error = self._error, None
             raise error
 
-    def _commit(self, number: int, adapter: Vector) -> None:
+    def _commit(self, number: int, adapter: Vector, watch: Stopwatch) -> None:
         try:
             unfinished = self.checkpoints.prepare(number, self.epoch, adapter, self.spec)
             ledger = Ledger(self.ledger)
             try:
                 with ledger.fence(self.epoch):
                     self.checkpoints.place(unfinished, number)
-                    ledger.end_round(number, self.epoch, "aggregated")
+                    watch.stop()
+                    ledger.end_round(number, self.epoch, "aggregated", watch.seconds)
             finally:
                 ledger.close()
         except Exception as error:  # noqa: BLE001 - raised again by whoever waits for the commit

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flwr.app import Message
+from flwr.common.constant import ErrorCode
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 
@@ -15,6 +16,8 @@ from fedlora.wire.flower_message import Answer, Request, read_answer, write_requ
 
 __all__ = ["Question", "Reply", "Sites"]
 
+# Flower's word, in the place of an answer, that a message or its answer is over its time to live.
+EXPIRED = (ErrorCode.MESSAGE_UNAVAILABLE, ErrorCode.REPLY_MESSAGE_UNAVAILABLE)
 GUARD_REFUSED = 1001  # the Flower Error by which a site's guard refuses a run; all others are accidents
 log = logging.getLogger("fedlora.superlink")
 
@@ -203,6 +206,8 @@ class Sites:
         """Take a message for an answer, unless it is one too many or worth another try."""
         site = under_way.asked.pop(message.metadata.reply_to_message_id)
         answer = _answer(message)
+        if message.has_error() and message.error.code in EXPIRED and under_way.left <= self.FIRST_PAUSE:
+            return None  # the site has not answered in time, and that is all
         if site not in under_way.waiting:
             under_way.question.dropped(site, answer.size)
             return None

@@ -6,43 +6,19 @@ the keeper; readers may look at any time.
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fedlora.errors import ReplacedError, RunError
+from fedlora.phases import Phase
+from superlink.migrations import MIGRATIONS
 
 __all__ = ["AttemptRow", "Ledger", "RoundRow", "Spending", "SubmissionRow", "TurnRow"]
 
 BUSY_SECONDS = 30.0
-
-# Each entry brings the schema from its number to the next; none is ever changed once it is released.
-MIGRATIONS = (
-    """
-    CREATE TABLE attempts (
-        epoch INTEGER PRIMARY KEY, flower_run TEXT NOT NULL, started_at REAL NOT NULL, seen_at REAL NOT NULL,
-        ended_at REAL, outcome TEXT NOT NULL DEFAULT 'running', reason TEXT NOT NULL DEFAULT ''
-    ) STRICT;
-    CREATE TABLE submissions (
-        epoch INTEGER PRIMARY KEY, submitted_at REAL NOT NULL, flower_run TEXT
-    ) STRICT;
-    CREATE TABLE rounds (
-        number INTEGER NOT NULL, epoch INTEGER NOT NULL REFERENCES attempts, started_at REAL NOT NULL,
-        ended_at REAL, state TEXT NOT NULL DEFAULT 'training', PRIMARY KEY (number, epoch)
-    ) STRICT;
-    CREATE UNIQUE INDEX aggregated_once ON rounds (number) WHERE state = 'aggregated';
-    CREATE TABLE turns (
-        round INTEGER NOT NULL, epoch INTEGER NOT NULL, site TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT 'asked',
-        reason TEXT NOT NULL DEFAULT '', tries INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,
-        examples INTEGER NOT NULL DEFAULT 0,
-        loss REAL, train_seconds REAL, round_trip_seconds REAL, tokens INTEGER,
-        bytes_down INTEGER NOT NULL DEFAULT 0, bytes_up INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (round, epoch, site), FOREIGN KEY (round, epoch) REFERENCES rounds (number, epoch)
-    ) STRICT;
-    """,
-)
 
 
 @dataclass(frozen=True)
@@ -75,7 +51,7 @@ class RoundRow:
     """A round in an attempt; times in seconds since 1970.
 
     Its state is ``training``, ``aggregated``, ``failed``, or ``discarded``: aggregated once, and lost with its damaged
-    checkpoint.
+    checkpoint. Once it has ended, `phases` says what the coordinator's seconds went into.
     """
 
     number: int
@@ -83,6 +59,7 @@ class RoundRow:
     started_at: float
     ended_at: float | None
     state: str
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -102,12 +79,14 @@ class TurnRow:
         Weight of its update.
     loss : float or None
         Mean over the round, in nats for each answer token.
-    train_seconds, round_trip_seconds : float or None
-        Time in the trainer, and from sending the adapter to holding the update.
+    round_trip_seconds : float or None
+        Time from sending the adapter to holding the update.
     tokens : int or None
         Tokens trained on.
     bytes_down, bytes_up : int
         Payload: headers and blocks, without envelope and TLS.
+    phases : mapping
+        Seconds of the round trip by phase (`fedlora.phases.Phase`), as the site says; ``transfer`` is the rest.
     """
 
     round: int
@@ -119,11 +98,16 @@ class TurnRow:
     dropped: int = 0
     examples: int = 0
     loss: float | None = None
-    train_seconds: float | None = None
     round_trip_seconds: float | None = None
     tokens: int | None = None
     bytes_down: int = 0
     bytes_up: int = 0
+    phases: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def train_seconds(self) -> float | None:
+        """Seconds of training, as the site says."""
+        return self.phases.get(Phase.TRAIN)
 
 
 @dataclass(frozen=True)
@@ -251,21 +235,27 @@ class Ledger:
 
     def end_turn(self, turn: TurnRow) -> None:
         """Note what became of a site's turn; what was sent to it, and how often, stands already."""
-        self._write(
-            "UPDATE turns SET outcome = ?, reason = ?, examples = ?, loss = ?, train_seconds = ?, "
-            "round_trip_seconds = ?, tokens = ?, bytes_up = bytes_up + ? WHERE round = ? AND epoch = ? AND site = ?",
-            (
-                *(turn.outcome, turn.reason, turn.examples, turn.loss, turn.train_seconds),
-                *(turn.round_trip_seconds, turn.tokens, turn.bytes_up, turn.round, turn.epoch, turn.site),
-            ),
-        )
+        with self._transaction():
+            self._write(
+                "UPDATE turns SET outcome = ?, reason = ?, examples = ?, loss = ?, round_trip_seconds = ?, "
+                "tokens = ?, bytes_up = bytes_up + ? WHERE round = ? AND epoch = ? AND site = ?",
+                (
+                    *(turn.outcome, turn.reason, turn.examples, turn.loss, turn.round_trip_seconds),
+                    *(turn.tokens, turn.bytes_up, turn.round, turn.epoch, turn.site),
+                ),
+            )
+            self._write_phases(turn.round, turn.epoch, turn.site, turn.phases)
 
-    def end_round(self, number: int, epoch: int, state: str) -> None:
-        """Note that a round has ended; ``aggregated`` belongs inside `fence`, with the checkpoint."""
+    def end_round(self, number: int, epoch: int, state: str, phases: Mapping[str, float] = {}) -> None:
+        """Note that a round has ended and what its seconds went into; belongs inside `fence`.
+
+        A round that is ``aggregated`` shares the fence with its checkpoint.
+        """
         self._write(
             "UPDATE rounds SET ended_at = ?, state = ? WHERE number = ? AND epoch = ?",
             (time.time(), state, number, epoch),
         )
+        self._write_phases(number, epoch, None, phases)
 
     def discard_rounds(self, after: int, epoch: int) -> None:
         """Note that the rounds aggregated after round `after` are lost with their checkpoints."""
@@ -303,15 +293,17 @@ class Ledger:
     def rounds(self) -> list[RoundRow]:
         """Return all rounds in order; one that several attempts began stands once for each."""
         rows = self._read("SELECT number, epoch, started_at, ended_at, state FROM rounds ORDER BY number, epoch")
-        return [RoundRow(*row) for row in rows]
+        phases = self._phases("site IS NULL")
+        return [RoundRow(*(*row, phases.get((row[0], row[1], None), {}))) for row in rows]
 
     def turns(self) -> list[TurnRow]:
         """Return all turns, by round, epoch and site."""
         rows = self._read(
-            "SELECT round, epoch, site, outcome, reason, tries, dropped, examples, loss, train_seconds, "
-            "round_trip_seconds, tokens, bytes_down, bytes_up FROM turns ORDER BY round, epoch, site"
+            "SELECT round, epoch, site, outcome, reason, tries, dropped, examples, loss, round_trip_seconds, "
+            "tokens, bytes_down, bytes_up FROM turns ORDER BY round, epoch, site"
         )
-        return [TurnRow(*row) for row in rows]
+        phases = self._phases("site IS NOT NULL")
+        return [TurnRow(*(*row, phases.get((row[0], row[1], row[2]), {}))) for row in rows]
 
     def spending(self) -> Spending:
         """Return what the run has used so far."""
@@ -328,6 +320,21 @@ class Ledger:
 
     def _newest_epoch(self) -> int:
         return int(self._read("SELECT COALESCE(MAX(epoch), 0) FROM attempts")[0][0])
+
+    def _phases(self, which: str) -> dict[tuple[int, int, str | None], dict[str, float]]:
+        """Return seconds by phase for each round, epoch and site."""
+        found: dict[tuple[int, int, str | None], dict[str, float]] = {}
+        query = f"SELECT round, epoch, site, phase, seconds FROM phases WHERE {which} ORDER BY rowid"  # noqa: S608
+        for number, epoch, site, phase, seconds in self._read(query):
+            found.setdefault((number, epoch, site), {})[phase] = seconds
+        return found
+
+    def _write_phases(self, number: int, epoch: int, site: str | None, phases: Mapping[str, float]) -> None:
+        for phase, seconds in phases.items():
+            self._write(
+                "INSERT INTO phases (round, epoch, site, phase, seconds) VALUES (?, ?, ?, ?, ?)",
+                (number, epoch, site, str(phase), seconds),
+            )
 
     def _write(self, statement: str, values: Iterable[Any]) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import numpy as np
 
 from fedlora.errors import BudgetError, ParticipationError, WireError
+from fedlora.phases import Phase, Stopwatch, divide
 from fedlora.wire import AdapterSpec, Payload, check, decode, encode
 from fedlora.wire.flower_message import Request
 from fedlora.wire.spec import Vector
@@ -74,8 +75,9 @@ class Rounds:
             for number in range(done + 1, self.config.rounds + 1):
                 self.budget.check_round(number, self._spending())
                 self.agreement.admit_late()
-                adapter = self._round(number, adapter)
-                self.commits.begin(number, adapter)
+                watch = Stopwatch()
+                adapter = self._round(number, adapter, watch)
+                self.commits.begin(number, adapter, watch)
         finally:
             self.commits.finish()  # also before an error goes up: what was aggregated is kept
 
@@ -84,21 +86,26 @@ class Rounds:
         spending = self.ledger.spending()
         return replace(spending, bytes=spending.bytes + self.sites.unanswered * self.budget.message_bytes)
 
-    def _round(self, number: int, adapter: Vector) -> Vector:
+    def _round(self, number: int, adapter: Vector, watch: Stopwatch) -> Vector:
         started = time.monotonic()
         config, rule = self.config, self.config.participation
         sampled = rule.sample(number)
         absent = self._absent(sampled)
         names = tuple(name for name in sampled if name not in absent)
-        broadcast = encode(adapter, self.spec, kind="global", run=config.run, epoch=config.epoch, round_number=number)
         self.ledger.start_round(number, config.epoch, sampled)
+        watch.enter(Phase.ENCODE)
+        broadcast = encode(adapter, self.spec, kind="global", run=config.run, epoch=config.epoch, round_number=number)
+        watch.enter(Phase.WAIT)
         for site, (outcome, reason) in absent.items():
             self._end_turn_without_answer(number, site, outcome, reason)
         mean = WeightedMean(self.spec.size, len(names))
-        answered = self._collect(number, names, broadcast, mean)
+        answered = self._collect(number, names, broadcast, mean, watch)
         if shortage := rule.shortage(answered):
-            self.ledger.end_round(number, config.epoch, "failed")
+            watch.stop()
+            with self.ledger.fence(config.epoch):
+                self.ledger.end_round(number, config.epoch, "failed", watch.seconds)
             self._fail(number, shortage)
+        watch.enter(Phase.AGGREGATE)
         merged: Vector = (adapter.astype(np.float64) + mean.mean()).astype(np.float32)
         seconds = time.monotonic() - started
         log.info("round %d of %d: %d of %d sites, %.1f s", number, config.rounds, len(answered), len(sampled), seconds)
@@ -121,7 +128,9 @@ class Rounds:
             return {site: why for site, why in absent.items() if site not in self.agreement.admitted}
         return absent
 
-    def _collect(self, number: int, names: tuple[str, ...], broadcast: Payload, mean: WeightedMean) -> set[str]:
+    def _collect(
+        self, number: int, names: tuple[str, ...], broadcast: Payload, mean: WeightedMean, watch: Stopwatch
+    ) -> set[str]:
         """Ask `names`, fold their updates into `mean`, note every turn, and return whose updates there were.
 
         Sites that have not answered when the deadline has passed are asked again as often as the rule extends a round
@@ -137,8 +146,10 @@ class Rounds:
             with contextlib.closing(self.sites.ask(question)) as replies:
                 for reply in replies:
                     del owing[reply.site]
+                    watch.enter(Phase.AGGREGATE)
                     if self._take(number, names, reply, mean):
                         answered.add(reply.site)
+                    watch.enter(Phase.WAIT)
                     if rule.enough(answered):
                         break
         online = self.sites.online() if owing or self._lost else {}
@@ -203,6 +214,7 @@ class Rounds:
         if update is None:
             log.warning("round %d, site %s: %s: %s", number, reply.site, outcome, reason)
         loss = figures.get("loss", math.nan)
+        round_trip = reply.seconds if math.isfinite(reply.seconds) else None
         turn = TurnRow(
             round=number,
             epoch=self.config.epoch,
@@ -211,10 +223,10 @@ class Rounds:
             reason=reason,
             examples=examples,
             loss=loss if math.isfinite(loss) else None,
-            train_seconds=figures.get("seconds"),
-            round_trip_seconds=reply.seconds if math.isfinite(reply.seconds) else None,
+            round_trip_seconds=round_trip,
             tokens=int(figures["tokens"]) if "tokens" in figures else None,
             bytes_up=answer.size,
+            phases={} if round_trip is None else divide(round_trip, figures),
         )
         return turn, update
 

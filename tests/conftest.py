@@ -7,19 +7,54 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-FIGURES: list[str] = []
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: processes that share cores must not wait spinning
+    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+# Where tests run side by side (`make test`), what shares a federation goes to one process, and every other file to one;
+# but each test that starts everything by itself stands for itself. What takes longest begins first: these, then the other files.
+FEDERATIONS = {
+    **dict.fromkeys(("test_survival.py", "test_keeper.py"), "kept"),
+    **dict.fromkeys(("test_rounds.py", "test_participation.py", "test_identity.py"), "running"),
+    **dict.fromkeys(("test_node_commands.py", "test_kills.py", "test_doctor.py", "test_withdrawal.py"), "running"),
+}
+ALONE = ("test_real_model.py", "test_up.py")
+LONGEST = ("test_survival.py", "test_keeper.py", "test_real_model.py", "test_up.py", "test_participation.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> tuple[int, bool]:
+        name = item.path.name
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST), "integration" not in item.path.parts
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySharing(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            name = file.rpartition("/")[2]
+            return nodeid if name in ALONE else FEDERATIONS.get(name, file)
+
+    return BySharing(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture
-def figure() -> Callable[[str], None]:
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Return a function that has a line printed at the end of the test run: what was measured, with its n."""
-    return FIGURES.append
+    return lambda line: request.node.user_properties.append(("figure", line))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if FIGURES:
+    reports = [report for key in ("passed", "failed") for report in terminalreporter.getreports(key)]
+    calls = [report for report in reports if report.when == "call"]
+    if lines := [line for report in calls for name, line in report.user_properties if name == "figure"]:
         terminalreporter.section("figures")
-        for line in FIGURES:
+        for line in lines:
             terminalreporter.write_line(line)
 
 

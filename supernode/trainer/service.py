@@ -15,6 +15,7 @@ from fedlora.domains import domain
 from fedlora.errors import FedloraError, PolicyError, TrainerError, WireError
 from fedlora.language_model import BaseModel
 from fedlora.language_model.loading import load
+from fedlora.phases import Phase, Stopwatch, figure
 from fedlora.recipes import Recipe
 from fedlora.shards import load_records
 from fedlora.wire import AdapterSpec, Header, Payload, check, decode, encode
@@ -179,15 +180,20 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         """Train one round."""
         if not 1 <= request.round <= 2**31:
             raise WireError(f"round {request.round} is not a round")
+        watch = Stopwatch()
+        watch.enter(Phase.QUEUE)
         # A round whose caller has left ends at its next step; its successor waits for that.
         if not self.busy.acquire(timeout=context.time_remaining()):
             raise TrainerError("the trainer is busy with another round")
         try:
-            return self._train(request, lambda: not context.is_active())
+            return self._train(request, watch, lambda: not context.is_active())
         finally:
             self.busy.release()
 
-    def _train(self, request: trainer_pb2.TrainRequest, interrupted: Callable[[], bool]) -> trainer_pb2.Update:
+    def _train(
+        self, request: trainer_pb2.TrainRequest, watch: Stopwatch, interrupted: Callable[[], bool]
+    ) -> trainer_pb2.Update:
+        watch.enter(Phase.LOAD)
         opening = self.journal.opening(request.run)
         recipe = self.policy.recipe(opening.recipe_sha256)  # the policy may have changed with a restart
         self.policy.allow_codec(opening.codec)
@@ -201,6 +207,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
             log.info("run %s, round %d: the same again, answered as before", request.run, request.round)
             return trainer_pb2.Update.FromString(before)
         delta, figures = self.trainer.train(recipe, vector, request.round, interrupted)
+        watch.enter(Phase.ENCODE)
         if figures.examples < self.policy.fewest_examples:
             raise PolicyError(
                 f"an update from {figures.examples} records is below the site's {self.policy.fewest_examples}"
@@ -215,9 +222,10 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
             examples=figures.examples,
             codec=opening.codec,
         )
+        watch.stop()
         answer = trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=update.blocks),
-            figures={name: float(value) for name, value in asdict(figures).items()},
+            figures={name: float(value) for name, value in {**_by_phase(watch, figures), **asdict(figures)}.items()},
         )
         self.journal.record(turn, answer.SerializeToString())
         log.info("run %s, round %d: %s", request.run, request.round, figures)
@@ -231,6 +239,19 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         if norm > self.policy.largest_norm:
             raise WireError(f"the adapter's norm is {norm:.4g}; this site allows {self.policy.largest_norm:.4g}")
         return vector, header.payload_sha256
+
+
+def _by_phase(watch: Stopwatch, figures: RoundFigures) -> dict[str, float]:
+    """Return the seconds of a round but for the training, which `figures` has: all before the encoding is loading.
+
+    Writing the answer down comes after that and is in no phase of the site's.
+    """
+    queue, load, encoding = (watch.seconds[phase] for phase in (Phase.QUEUE, Phase.LOAD, Phase.ENCODE))
+    return {
+        figure(Phase.QUEUE): queue,
+        figure(Phase.LOAD): load - figures.train_seconds,
+        figure(Phase.ENCODE): encoding,
+    }
 
 
 def serve(settings: TrainerSettings) -> grpc.Server:

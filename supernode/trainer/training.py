@@ -31,7 +31,7 @@ class RoundFigures:
         Tokens the loss was taken on.
     loss, first_loss, last_loss : float
         Mean cross entropy in nats for each answer token: over the round, in its first and in its last step.
-    seconds : float
+    train_seconds : float
         Wall-clock time.
     """
 
@@ -41,7 +41,7 @@ class RoundFigures:
     loss: float
     first_loss: float
     last_loss: float
-    seconds: float
+    train_seconds: float
 
 
 def train_round(
@@ -141,5 +141,5 @@ def _figures(turns: Sequence[Sequence[Example]], losses: Sequence[float], second
         loss=sum(loss * weight for loss, weight in zip(losses, weights, strict=True)) / sum(weights),
         first_loss=losses[0],
         last_loss=losses[-1],
-        seconds=seconds,
+        train_seconds=seconds,
     )

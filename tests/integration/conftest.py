@@ -1,5 +1,6 @@
 """Real federations on loopback: SuperLink, SuperExec, supernodes and workers are the real programs."""
 
+import contextlib
 import json
 import os
 import re
@@ -19,6 +20,7 @@ import pytest
 from fedlora import flower, pki
 from fedlora.cli.local.federation import LocalFederation
 from fedlora.cli.settings_file import write_settings
+from fedlora.errors import ControlError
 from fedlora.federation import Coordinator, Keeper, Paths, Site
 from fedlora.federation import Federation as Description
 from fedlora.processes import Part, Parts, free_ports
@@ -102,7 +104,7 @@ class Federation(LocalFederation):
             while not (attempt := control.attempt(run_id)).finished:
                 self.parts.check()
                 assert time.monotonic() < end, f"the run is {attempt} after {seconds} s"
-                time.sleep(0.1)
+                time.sleep(0.3)
         return attempt
 
     def revive(self) -> None:
@@ -131,6 +133,13 @@ class Federation(LocalFederation):
             assert time.monotonic() < end, f"{text!r} is not in the log of {part}:\n{log[-3000:]}"
             time.sleep(0.1)
         return log
+
+    def complete(self) -> bool:
+        """Whether every part lives and every site is online."""
+        with self.control() as control, contextlib.suppress(ControlError):  # the SuperLink is about to end, or to start
+            there = control.nodes()
+            return all(part.alive for part in self.parts.started) and all(there.get(s) == "online" for s in self.sites)
+        return False
 
     def status(self, name: str) -> str | None:
         with self.control() as control:
@@ -195,10 +204,13 @@ def new_federation(tmp_path: Path) -> Iterator[Federation]:
 def _as_new(made: Federation, name: str, **behaviour: object) -> None:
     """Bring a federation that tests share back to order, under another name for the runs of the next test."""
     made.run = re.sub("[^a-z0-9]+", "-", name.removeprefix("test_"))[:60].strip("-")
-    made.revive()
     for site in made.sites:
         made.behave(site, **behaviour)
-    made.wait_for_sites()
+    end = time.monotonic() + 120
+    while not made.complete():  # a part that a test has ended may still be about to end
+        made.revive()
+        assert time.monotonic() < end, f"the shared federation is not whole; its logs are in {made.parts.logs}"
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@
 
 Settings, read again at each call: socket, examples, delta (value of every element of the update), base_model_sha256,
 seconds (that a round takes, those from `from_round` on; it may change meanwhile), and behaviour: "" (well-behaved),
-"nan", "short" (a block missing), "stale" (the header of another round). Like the real one it refuses an adapter of
-another spec.
+"nan", "short" (a block missing), "stale" (the header of another round), "broken" (an error in the place of an update).
+Like the real one it refuses an adapter of another spec.
 """
 
 import json
@@ -78,8 +78,12 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
             decode(Payload(Header.from_json(request.adapter.header), tuple(request.adapter.blocks)), expected)
         except WireError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        behaviour = settings.get("behaviour", "")
+        print(f"run {request.run}: round {request.round} has begun", flush=True)
+        behaviour, started = settings.get("behaviour", ""), time.monotonic()
         self._take_time(request.round)
+        if behaviour == "broken":
+            context.abort(grpc.StatusCode.INTERNAL, "broken")
+        seconds = time.monotonic() - started
         delta = np.full(expected.size, settings["delta"] * request.round, dtype=np.float32)
         if behaviour == "nan":
             delta[7] = np.nan
@@ -95,7 +99,7 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
         blocks = update.blocks[:-1] if behaviour == "short" else update.blocks
         return trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=blocks),
-            figures={"loss": 1.0 / request.round, "seconds": 0.01, "tokens": 64.0},
+            figures={"loss": 1.0 / request.round, "train_seconds": seconds, "load_seconds": 0.0, "tokens": 64.0},
         )
 
 

@@ -80,17 +80,17 @@ def test_rounds_and_time_are_budgets_too(kept, budget, reason):
 
 def test_a_site_that_nobody_has_registered_is_named_at_once(kept):
     folder = submit(kept, sites="site-1,site-3")
-    said = finish(kept, folder, seconds=20)
+    said = finish(kept, folder, seconds=60)
     assert said.error.__name__ == "ParticipationError"
     assert said.reason.startswith("site(s) site-3 are not registered at the SuperLink; registered are site-1, site-2.")
     folder.resume(epoch=0)
-    assert finish(kept, folder, seconds=20).error.__name__ == "ParticipationError"
+    assert finish(kept, folder, seconds=60).error.__name__ == "ParticipationError"
 
 
 def test_a_run_of_another_federation_is_left_alone(kept):
     folder = submit(kept)
     folder.belong_to("f" * 64)
-    said = finish(kept, folder, seconds=20)
+    said = finish(kept, folder, seconds=60)
     assert said.error.__name__ == "RunError"
     assert "belongs to another federation" in said.reason
     assert not folder.ledger.exists() or epochs(folder) == []

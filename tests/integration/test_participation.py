@@ -116,7 +116,7 @@ def test_two_nodes_with_one_key_answer_twice_and_count_once(running, tmp_path):
     (tmp_path / "twin.toml").write_text(settings)
     with a_run(running, rounds=1, deadline=200.0):
         wait_until(running, lambda turns: turns[0].tries == 1)
-        time.sleep(3)  # so that the first has the message before the second comes
+        running.wait_for_log("site-1-trainer", f"run {running.run}: round 1 has begun")
         running.parts.start("twin", [sys.executable, "-m", "supernode", str(tmp_path / "twin.toml")], {})
         wait_until(running, lambda turns: turns[0].tries == 2)
         running.behave("site-1")

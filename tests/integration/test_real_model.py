@@ -39,7 +39,7 @@ def test_two_sites_learn_the_sentiment_of_tweets(real_data, tmp_path, figure):
     write_records(random.Random(0).sample(validation, 300), tmp_path / "subset.jsonl")
     report = demo(
         tmp_path,
-        *("--domain", "finance", "--steps", "14", "--rounds", "3", "--eval", "subset.jsonl"),
+        *("--domain", "finance", "--steps", "14", "--rounds", "2", "--eval", "subset.jsonl"),
         *("--train", str(real_data / "finance/open/train/tfns_sent_train.csv")),
     )
     base, adapted = report["evaluation"]["base"], report["evaluation"]["adapted"]

@@ -2,12 +2,12 @@
 
 import json
 import signal
-import time
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from fedlora.phases import COORDINATOR
 from superlink.initialisation import initial_adapter
 from superlink.ledger import Ledger
 from supernode.last_call import LastCall
@@ -16,8 +16,10 @@ from tests.integration import stub_trainer
 
 @pytest.fixture(scope="module")
 def finished(_shared):
-    """The folder of an undisturbed run of three rounds."""
+    """The folder of an undisturbed run of three rounds of half a second."""
     _shared.run = "undisturbed"
+    for site in _shared.sites:
+        _shared.behave(site, seconds=0.5)
     attempt = _shared.finish(_shared.config())
     assert (attempt.status, attempt.outcome) == ("finished", "completed"), attempt
     return _shared.folder
@@ -65,6 +67,20 @@ def test_the_ledger_has_every_turn_with_its_bytes(finished):
         assert turn.loss == pytest.approx(1 / turn.round)
 
 
+def test_the_phases_of_rounds_and_turns_are_there_and_add_up(finished):
+    ledger = Ledger(finished.ledger, readonly=True)
+    for row in ledger.rounds():
+        assert list(row.phases) == list(COORDINATOR)
+        assert min(row.phases.values()) >= 0
+        assert sum(row.phases.values()) == pytest.approx(row.ended_at - row.started_at, abs=0.5)
+        assert row.phases["wait"] >= 0.5  # the sites' half second
+    for turn in ledger.turns():
+        assert list(turn.phases) == ["load", "train", "transfer"]  # what the stub tells, and the rest
+        assert min(turn.phases.values()) >= 0
+        assert sum(turn.phases.values()) == pytest.approx(turn.round_trip_seconds)
+        assert 0.5 <= turn.train_seconds <= turn.round_trip_seconds
+
+
 def test_no_app_is_installed_at_a_site(running, finished):
     for site in running.sites:
         assert not list((running.site(site) / "supernode").rglob("apps"))
@@ -93,6 +109,20 @@ def test_a_bad_update_is_refused_by_name_and_the_round_goes_on(running, turns, b
     saved = load_file(running.folder.adapter / "adapter_model.safetensors")
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
     np.testing.assert_allclose(saved[name], 1.0)
+
+
+def test_a_site_that_failed_is_asked_again_as_far_as_the_bytes_go(running, turns):
+    """One round takes four messages; to ask once more would make it up to six."""
+    running.behave("site-2", behaviour="broken")
+    message = 4 * stub_trainer.spec().size + 1000
+    good, broken = turns(budget_bytes=4 * message, deadline=15.0)
+    assert (good.outcome, broken.outcome, broken.tries) == ("answered", "failed", 1)
+    assert broken.reason == "the budget does not allow asking it again"
+    running.run += "-with-more"
+    good, broken = turns(budget_bytes=8 * message, deadline=8.0)
+    assert good.outcome == "answered"
+    assert broken.tries > 1
+    assert running.ledger().payload_bytes() <= 8 * message
 
 
 def test_too_few_updates_fail_the_run_by_name(running):
@@ -135,8 +165,6 @@ def test_a_trainer_that_is_not_there_is_named(running):
 
 
 def test_a_late_site_is_left_out_and_named(running, turns):
-    running.behave("site-2", seconds=12.0)
-    started = time.monotonic()
+    running.behave("site-2", seconds=600.0)  # longer than `turns` waits for the run
     late = turns(deadline=5.0)[1]
-    assert time.monotonic() - started < 40
     assert (late.site, late.outcome, late.reason) == ("site-2", "late", "no answer within 5 s")

@@ -54,15 +54,23 @@ def in_round(number):
     )
 
 
+def at_work(federation, folder, number):
+    """Whether both trainers have begun a round that has not ended: from then on they take a second and a half."""
+    text = f"run {folder.name}: round {number} has begun"
+    return lambda ledger: (
+        in_round(number)(ledger) and all(text in federation.log(f"{site}-trainer") for site in federation.sites)
+    )
+
+
 def finish(federation, folder, seconds=150):
     wait(federation, folder, lambda _: verdict(folder).state.ended, seconds)
     return verdict(folder)
 
 
-def expected() -> np.ndarray:
+def expected(rounds: int = ROUNDS) -> np.ndarray:
     """The adapter of an undisturbed run, computed as the engine does: fp64 mean, fp32 between the rounds."""
     adapter = initial_adapter(stub_trainer.spec(), seed=7)
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, rounds + 1):
         total = np.zeros(adapter.size)
         for delta, weight in ((1.0, 10), (-0.25, 30)):
             total += np.full(adapter.size, np.float32(delta * number), dtype=np.float32).astype(np.float64) * weight
@@ -71,16 +79,16 @@ def expected() -> np.ndarray:
     return adapter
 
 
-def assert_undisturbed(federation, folder):
+def assert_undisturbed(federation, folder, rounds=ROUNDS):
     """Every round was aggregated once, and the final adapter is the undisturbed run's to the bit."""
     ledger = Ledger(folder.ledger, readonly=True)
     aggregated = [row.number for row in ledger.rounds() if row.state == "aggregated"]
     attempts = [(row.epoch, row.outcome, row.reason) for row in ledger.attempts()]
     ledger.close()
-    assert aggregated == list(range(1, ROUNDS + 1)), attempts
+    assert aggregated == list(range(1, rounds + 1)), attempts
     assert attempts[-1][1] == "completed", attempts
     saved = load_file(folder.adapter / "adapter_model.safetensors")
-    for name, values in stub_trainer.spec().views(expected()):
+    for name, values in stub_trainer.spec().views(expected(rounds)):
         assert saved[name].tobytes() == values.tobytes(), name
     return attempts
 
@@ -102,28 +110,39 @@ def process_of(federation, name: str) -> int:
     return federation.part(name).process.pid
 
 
+def ended_for_good(process: int) -> bool:
+    """Whether a process has ended; whoever started it may not have asked for its exit code yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 PARTS = ("superlink", "superexec", "serverapp", "keeper", "site-1-supernode", "worker", "site-1-trainer")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("name", PARTS)
-def test_a_part_ends_in_the_middle_of_a_round(kept, name, number, figure):
-    folder = submit(kept)
-    wait(kept, folder, in_round(2))
-    ended = time.monotonic()
-    os.kill(process_of(kept, name), number)
-    wait(kept, folder, lambda ledger: sum(row.state == "aggregated" for row in ledger.rounds()) >= 2)
-    figure(f"{number.name} of {name}: its round was aggregated {time.monotonic() - ended:.1f} s later")
+def test_a_part_ends_in_the_middle_of_a_round(kept, name, figure):
+    """Killed in round 2, and asked to end in round 3, of one run."""
+    folder = submit(kept, rounds=4)
+    for round_number, number in ((2, signal.SIGKILL), (3, signal.SIGTERM)):
+        wait(kept, folder, at_work(kept, folder, round_number))
+        process, ended = process_of(kept, name), time.monotonic()
+        os.kill(process, number)
+        wait(kept, folder, lambda ledger, n=round_number: sum(r.state == "aggregated" for r in ledger.rounds()) >= n)
+        figure(f"{number.name} of {name}: its round was aggregated {time.monotonic() - ended:.1f} s later")
+        wait(kept, folder, lambda _, process=process: ended_for_good(process))
     assert finish(kept, folder).state is RunState.COMPLETED
-    attempts = assert_undisturbed(kept, folder)
+    attempts = assert_undisturbed(kept, folder, rounds=4)
     if name in ("serverapp", "superexec"):
-        assert len(attempts) == 2
-        assert attempts[0][1] == "lost"
+        assert [outcome for _, outcome, _ in attempts] == ["lost", "lost", "completed"]
+    else:
+        assert len(attempts) == 1, attempts
 
 
 def test_kill_9_of_a_whole_site(kept):
     folder = submit(kept)
-    wait(kept, folder, in_round(2))
+    wait(kept, folder, at_work(kept, folder, 2))
     for part in kept.parts.started:
         if part.name.startswith("site-1"):
             os.killpg(part.process.pid, signal.SIGKILL)
@@ -133,7 +152,7 @@ def test_kill_9_of_a_whole_site(kept):
 
 def test_kill_9_of_everything_at_once(kept):
     folder = submit(kept)
-    wait(kept, folder, in_round(2))
+    wait(kept, folder, at_work(kept, folder, 2))
     for part in kept.parts.started:
         os.killpg(part.process.pid, signal.SIGKILL)
     for part in kept.parts.started:
@@ -143,22 +162,29 @@ def test_kill_9_of_everything_at_once(kept):
     assert_undisturbed(kept, folder)
 
 
+def outcomes(ledger: Ledger) -> list[tuple[int, str]]:
+    return [(turn.round, turn.outcome) for turn in ledger.turns() if turn.site == "site-1"]
+
+
 def test_a_paused_site_is_late_and_takes_part_again_when_it_goes_on(kept):
-    folder = submit(kept, deadline=6.0, rounds=5)
-    wait(kept, folder, in_round(2))
+    folder = submit(kept, deadline=6.0, rounds=99)
+    wait(kept, folder, at_work(kept, folder, 2))
     paused = kept.part("site-1-supernode").process.pid
     os.killpg(paused, signal.SIGSTOP)
     try:
         wait(kept, folder, in_round(3))
     finally:
         os.killpg(paused, signal.SIGCONT)
-    assert finish(kept, folder).state is RunState.COMPLETED
+    # Its node is back after a round or several; nobody but this test needs a 99th.
+    wait(kept, folder, lambda ledger: "answered" in [outcome for number, outcome in outcomes(ledger) if number > 2])
+    folder.stop()
+    assert finish(kept, folder).state is RunState.STOPPED
     ledger = Ledger(folder.ledger, readonly=True)
-    outcomes = [(turn.round, turn.outcome) for turn in ledger.turns() if turn.site == "site-1"]
-    assert [row.number for row in ledger.rounds() if row.state == "aggregated"] == [1, 2, 3, 4, 5]
+    aggregated = [row.number for row in ledger.rounds() if row.state == "aggregated"]
+    assert aggregated == list(range(1, len(aggregated) + 1))
+    assert len(aggregated) >= 3
+    assert outcomes(ledger)[:2] == [(1, "answered"), (2, "late")]
     ledger.close()
-    assert outcomes[:2] == [(1, "answered"), (2, "late")]
-    assert outcomes[-1] == (5, "answered")
 
 
 def test_a_ledger_that_another_process_holds_for_a_while(kept):

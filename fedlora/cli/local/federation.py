@@ -188,7 +188,7 @@ class LocalFederation:
                 )
 
     def _has_called(self, name: str) -> bool:
-        last_call = LastCall(self._places(self._site(name)).supernode_state / "last-fleet-call")
+        last_call = LastCall.of(self._places(self._site(name)).supernode_state)
         return time.time() - last_call.seconds_ago() > self.started_at
 
     def _as_seen_here(self) -> Federation:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import style
@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from fedlora.errors import ConfigurationError, RunError
+from fedlora.phases import COORDINATOR
 from superlink.ledger import RoundRow, TurnRow
 
 __all__ = ["Run", "draw_bytes", "draw_loss", "draw_seconds", "write_plots"]
@@ -126,14 +127,17 @@ def draw_loss(run: Run) -> Figure:
 
 
 def draw_seconds(run: Run) -> Figure:
-    """Draw how long each site took, in its trainer and in all, over the aggregated rounds."""
-    figure, (training, whole) = _figure(run, "Time of the sites", "Aggregated rounds", panels=2)
+    """Draw how long each site took, in its trainer and in all, and what the rounds took, by phase."""
+    figure, (training, whole, rounds) = _figure(run, "Time", "Aggregated rounds", panels=3)
     _draw_lines(training, run, run.counted, lambda turn: turn.train_seconds)
     _draw_lines(whole, run, run.counted, lambda turn: turn.round_trip_seconds)
     training.set_title("in the trainer")
     whole.set_title("in all, from sending the adapter to holding the update")
-    _begin_at_zero(training, whole, label="time (s)")
+    _draw_phases(rounds, run)
+    rounds.set_title("rounds at the coordinator, by phase; the checkpoint is written while the next round is trained")
+    _begin_at_zero(training, whole, rounds, label="time (s)")
     _add_legend(figure, whole)
+    _add_legend(figure, rounds, title="phase", reverse=True)
     return figure
 
 
@@ -224,6 +228,19 @@ def _draw_stack(axes: Axes, run: Run, size: Callable[[TurnRow], float]) -> None:
         floor = top
 
 
+def _draw_phases(axes: Axes, run: Run) -> None:
+    """Draw one bar for each aggregated round, in which every phase of the coordinator has its part."""
+    floor = np.zeros(run.last)
+    for index, phase in enumerate(COORDINATOR):
+        top = floor.copy()
+        for row in run.rounds:
+            if row.state == "aggregated":
+                top[row.number - 1] += row.phases.get(phase, 0.0)
+        if (top > floor).any():
+            _draw_layer(axes, floor, top, facecolor=COLOURS[-1 - index], edgecolor="white", label=phase.value)
+        floor = top
+
+
 def _draw_layer(axes: Axes, floor: Heights, top: Heights, **look: Any) -> None:
     rounds = np.arange(1, len(top) + 1)
     if len(top) <= BARS:
@@ -242,10 +259,12 @@ def _amount(size: float) -> str:
     return f"{size / divisor:,.1f} {unit}"
 
 
-def _add_legend(figure: Figure, axes: Axes, *, reverse: bool = False) -> None:
+def _add_legend(figure: Figure, axes: Axes, *, title: str = "site", reverse: bool = False) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, title="site", loc="outside right upper", reverse=reverse, alignment="left")
+        place: Literal["outside right lower", "outside right upper"]
+        place = "outside right lower" if figure.legends else "outside right upper"
+        figure.legend(handles, labels, title=title, loc=place, reverse=reverse, alignment="left")
 
 
 def _short(name: str, most: int = LONGEST_SITE) -> str:

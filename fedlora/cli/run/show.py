@@ -31,7 +31,7 @@ PlotsOption = Annotated[
 def show(
     name: RunName, runs: RunsOption = None, output: FormatOption = Format.TABLE, plots: PlotsOption = None
 ) -> None:
-    """Show a run from its ledger: attempts, rounds, every site's turns, bytes, refusals."""
+    """Show a run from its ledger: attempts, rounds with their seconds by phase, every site's turns, bytes, refusals."""
     from fedlora.cli.run.summary import summarise
     from superlink.ledger import Ledger
     from superlink.runs import RunFolder
@@ -48,7 +48,7 @@ def show(
     if output is Format.JSON:
         _print_json(summary, attempts, rounds, turns)
     else:
-        _print_tables(summary, attempts, turns)
+        _print_tables(summary, attempts, rounds, turns)
     if drawn:
         typer.echo(f"pictures in {plots}: {', '.join(file.name for file in drawn)}", err=output is Format.JSON)
 
@@ -77,7 +77,9 @@ def _print_json(
     typer.echo(json.dumps(document, indent=2))
 
 
-def _print_tables(summary: "Summary", attempts: "list[AttemptRow]", turns: "list[TurnRow]") -> None:
+def _print_tables(
+    summary: "Summary", attempts: "list[AttemptRow]", rounds: "list[RoundRow]", turns: "list[TurnRow]"
+) -> None:
     from rich.console import Console
 
     from fedlora.cli.turns import turn_table
@@ -88,6 +90,8 @@ def _print_tables(summary: "Summary", attempts: "list[AttemptRow]", turns: "list
     if summary.reason:
         console.print(summary.reason, highlight=False, markup=False)
     console.print(_attempt_table(attempts))
+    if rounds:
+        console.print(_round_table(rounds))
     console.print(turn_table(turns, "turns"))
 
 
@@ -102,4 +106,21 @@ def _attempt_table(attempts: "list[AttemptRow]") -> "Table":
         began = datetime.fromtimestamp(row.started_at, UTC)
         seconds = (row.ended_at or row.seen_at) - row.started_at
         table.add_row(str(row.epoch), f"{began:%Y-%m-%d %H:%M:%S}", f"{seconds:.0f}", row.outcome, Text(row.reason))
+    return table
+
+
+def _round_table(rounds: "list[RoundRow]") -> "Table":
+    from rich.table import Table
+
+    from fedlora.phases import COORDINATOR
+
+    table = Table(title="rounds: seconds, and what they went into", title_justify="left")
+    for heading in ("round", "epoch", "state"):
+        table.add_column(heading)
+    for heading in ("seconds", *COORDINATOR):
+        table.add_column(heading, justify="right")
+    for row in rounds:
+        whole = "" if row.ended_at is None else f"{row.ended_at - row.started_at:.1f}"
+        parts = (f"{row.phases[phase]:.2f}" if phase in row.phases else "" for phase in COORDINATOR)
+        table.add_row(str(row.number), str(row.epoch), row.state, whole, *parts)
     return table

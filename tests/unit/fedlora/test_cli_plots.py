@@ -18,25 +18,26 @@ SUBMIT = ("submit", "tweets")
 MEBI = 2**20
 
 
-def turn(number, epoch, site, loss=None, outcome="answered", **more):
-    figures = {"loss": loss, "train_seconds": 9.0, "round_trip_seconds": 10.0, "bytes_down": MEBI, "bytes_up": MEBI}
-    return TurnRow(number, epoch, site, outcome, **{**figures, **more})
+def turn(number, epoch, site, loss=None, outcome="answered", train=9.0, **more):
+    figures = {"loss": loss, "round_trip_seconds": 10.0, "bytes_down": MEBI, "bytes_up": MEBI}
+    phases = {} if train is None else {"train": train}
+    return TurnRow(number, epoch, site, outcome, **{**figures, "phases": phases, **more})
 
 
 def cut_off():
     """Round 2 was under way when attempt 1 was lost, then trained again; b's second update was refused."""
     rounds = [
-        RoundRow(1, 1, 0, 9, "aggregated"),
+        RoundRow(1, 1, 0, 9, "aggregated", {"wait": 8.0, "aggregate": 0.5, "checkpoint": 0.5}),
         RoundRow(2, 1, 9, None, "training"),
-        RoundRow(2, 2, 30, 39, "aggregated"),
+        RoundRow(2, 2, 30, 39, "aggregated", {"wait": 6.0, "aggregate": 1.0, "checkpoint": 2.0}),
     ]
     turns = [
         turn(1, 1, "a", 1.0, examples=30),
         turn(1, 1, "b", 2.0, examples=10),
-        turn(2, 1, "a", 7.0, train_seconds=70.0, examples=30),
-        turn(2, 1, "b", outcome="asked", bytes_up=0, train_seconds=None, round_trip_seconds=None),
+        turn(2, 1, "a", 7.0, train=70.0, examples=30),
+        turn(2, 1, "b", outcome="asked", bytes_up=0, train=None, round_trip_seconds=None),
         turn(2, 2, "a", 0.5, examples=30, bytes_down=2 * MEBI),
-        turn(2, 2, "b", 9.9, outcome="refused", examples=0, train_seconds=8.0),
+        turn(2, 2, "b", 9.9, outcome="refused", examples=0, train=8.0),
     ]
     return Run("tweets", ("a", "b"), rounds, turns)
 
@@ -96,9 +97,14 @@ def test_the_parts_of_a_bar_stand_on_each_other():
 
 def test_seconds_are_of_aggregated_rounds():
     figure = draw_seconds(cut_off())
-    training, whole = figure.axes
+    training, whole, rounds = figure.axes
     assert lines(training) == {"a": [(1, 9.0), (2, 9.0)], "b": [(1, 9.0), (2, 8.0)]}
     assert lines(whole) == {"a": [(1, 10.0), (2, 10.0)], "b": [(1, 10.0), (2, 10.0)]}
+    assert bars(rounds) == {"wait": [8, 6], "aggregate": [0.5, 1], "checkpoint": [0.5, 2]}
+    assert [[patch.get_y() for patch in bar] for bar in rounds.containers] == [[0, 0], [8, 6], [8.5, 7]]
+    assert [[text.get_text() for text in shown.get_texts()] for shown in figure.legends] == [
+        *(["a", "b"], ["checkpoint", "aggregate", "wait"])
+    ]
     assert training.get_ylabel() == "time (s)"
     assert training.get_ylim()[0] == 0
 

@@ -19,10 +19,11 @@ def write(folder, outcome="running", reason=""):
     ledger.start_attempt(1, 77)
     ledger.start_round(1, 1, ["a", "b"])
     ledger.sent(1, 1, ["a", "b"], 2**20)
-    done = {"loss": 0.5, "train_seconds": 9.0, "round_trip_seconds": 10.0, "tokens": 320, "bytes_up": 2**20}
+    phases = {"train": 9.0, "transfer": 1.0}
+    done = {"loss": 0.5, "round_trip_seconds": 10.0, "tokens": 320, "bytes_up": 2**20, "phases": phases}
     ledger.end_turn(TurnRow(1, 1, "a", "answered", examples=16, **done))
     ledger.end_turn(TurnRow(1, 1, "b", "refused", reason="update refused: too large [/]"))
-    ledger.end_round(1, 1, "aggregated")
+    ledger.end_round(1, 1, "aggregated", {"encode": 0.125, "wait": 10.0, "aggregate": 0.25, "checkpoint": 1.5})
     ledger.start_round(2, 1, ["a", "b"])
     ledger.sent(2, 1, ["a", "b"], 2**20)
     if outcome != "running":
@@ -96,10 +97,24 @@ def test_show_has_attempts_turns_and_refusals(run, folder):
     assert "run tweets: running, 1 of 2 rounds" in text
     assert "refused: update refused: too large [/]" in text  # not an order to rich
     assert "asked" in text
+    (first, second) = [line.split("\u2502")[1:-1] for line in text.splitlines() if line.startswith("\u2502 ")][1:]
+    assert [cell.strip() for cell in (*first[:3], *first[4:])] == [
+        "1",
+        "1",
+        "aggregated",
+        "0.12",
+        "10.00",
+        "0.25",
+        "1.50",
+    ]
+    assert [cell.strip() for cell in second] == ["2", "1", "training", *[""] * 5]
     document = json.loads(run("show", "tweets", "--format", "json").stdout)
     assert [row["outcome"] for row in document["turns"]] == ["answered", "refused", "asked", "asked"]
     assert [row["state"] for row in document["rounds_of_attempts"]] == ["aggregated", "training"]
     assert document["attempts"][0]["flower_run"] == 77
+    assert [row["phases"] for row in document["turns"]] == [{"train": 9.0, "transfer": 1.0}, {}, {}, {}]
+    by_phase = {"encode": 0.125, "wait": 10.0, "aggregate": 0.25, "checkpoint": 1.5}
+    assert [row["phases"] for row in document["rounds_of_attempts"]] == [by_phase, {}]
 
 
 def test_show_of_a_run_that_has_not_begun(run):

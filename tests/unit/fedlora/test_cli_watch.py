@@ -203,7 +203,7 @@ def begin(run, folder, *, outcome):
     ledger.start_attempt(1, 77)
     ledger.start_round(1, 1, ["a"])
     ledger.sent(1, 1, ["a"], MEBI)
-    ledger.end_turn(TurnRow(1, 1, "a", "answered", loss=1.0, train_seconds=1.0, round_trip_seconds=2.0))
+    ledger.end_turn(TurnRow(1, 1, "a", "answered", loss=1.0, round_trip_seconds=2.0, phases={"train": 1.0}))
     ledger.end_round(1, 1, "aggregated")
     if outcome:
         ledger.end_attempt(1, outcome, "BudgetError: no more")
@@ -232,6 +232,8 @@ def on_a_terminal(*arguments: str, **environment):
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
+        # A test run in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         env={**os.environ, "TERM": "xterm-256color", **environment},
     )
 

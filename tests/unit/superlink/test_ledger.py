@@ -4,7 +4,8 @@ import threading
 import pytest
 
 from fedlora.errors import ReplacedError, RunError
-from superlink.ledger import MIGRATIONS, Ledger, Spending, TurnRow
+from superlink.ledger import Ledger, Spending, TurnRow
+from superlink.migrations import MIGRATIONS
 
 
 def test_what_is_noted_can_be_read_while_it_is_written(tmp_path):
@@ -14,17 +15,19 @@ def test_what_is_noted_can_be_read_while_it_is_written(tmp_path):
     ledger.sent(1, 1, ["a", "b"], 100)
     reader = Ledger(tmp_path / "ledger.sqlite", readonly=True)
     assert [turn.outcome for turn in reader.turns()] == ["asked", "asked"]
-    done = {"examples": 16, "loss": 0.5, "train_seconds": 1.5, "round_trip_seconds": 2.5, "tokens": 320}
+    phases = {"load": 0.25, "train": 1.5, "transfer": 0.75}
+    done = {"examples": 16, "loss": 0.5, "round_trip_seconds": 2.5, "tokens": 320, "phases": phases}
     ledger.sent(1, 1, ["a"], 100)
     ledger.dropped(1, 1, "a", 80)
     ledger.end_turn(TurnRow(1, 1, "a", "answered", bytes_up=90, **done))
-    ledger.end_round(1, 1, "aggregated")
+    ledger.end_round(1, 1, "aggregated", {"wait": 2.5, "checkpoint": 0.5})
     ledger.end_attempt(1, "completed")
     first, second = reader.turns()
     assert first == TurnRow(1, 1, "a", "answered", tries=2, dropped=1, bytes_down=200, bytes_up=170, **done)
+    assert (first.train_seconds, second.train_seconds) == (1.5, None)
     assert reader.payload_bytes() == 470
     assert second.outcome == "asked"
-    assert reader.rounds()[0].state == "aggregated"
+    assert (reader.rounds()[0].state, reader.rounds()[0].phases) == ("aggregated", {"wait": 2.5, "checkpoint": 0.5})
     assert reader.rounds()[0].ended_at >= reader.rounds()[0].started_at
     (attempt,) = reader.attempts()
     assert (attempt.epoch, attempt.flower_run, attempt.outcome) == (1, 2**63 + 5, "completed")
@@ -53,6 +56,41 @@ def test_a_ledger_of_a_newer_kit_is_refused(tmp_path):
     database.close()
     with pytest.raises(RunError, match=f"has version {len(MIGRATIONS) + 1}, this kit knows {len(MIGRATIONS)}"):
         Ledger(file)
+
+
+def test_the_ledger_of_an_older_kit_keeps_what_it_has(tmp_path):
+    file = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(file) as database:
+        database.executescript(MIGRATIONS[0])
+        database.execute("PRAGMA user_version = 1")
+        database.execute("INSERT INTO attempts (epoch, flower_run, started_at, seen_at) VALUES (1, '1', 0.0, 0.0)")
+        database.execute("INSERT INTO rounds (number, epoch, started_at) VALUES (1, 1, 0.0)")
+        database.executemany(
+            "INSERT INTO turns (round, epoch, site, train_seconds, bytes_up) VALUES (1, 1, ?, ?, 90)",
+            [("a", 1.5), ("b", None)],
+        )
+    database.close()
+    ledger = Ledger(file)
+    assert ledger.turns() == [
+        TurnRow(1, 1, "a", "asked", bytes_up=90, phases={"train": 1.5}),
+        TurnRow(1, 1, "b", "asked", bytes_up=90),
+    ]
+    ledger.close()
+    assert Ledger(file, readonly=True).turns()[0].train_seconds == 1.5
+
+
+def test_a_phase_is_noted_once(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.start_attempt(1, 1)
+    ledger.start_round(1, 1, ["a"])
+    turn = TurnRow(1, 1, "a", "answered", bytes_up=90, phases={"train": 1.5})
+    ledger.end_turn(turn)
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.end_turn(turn)
+    assert ledger.turns()[0].bytes_up == 90  # the second time did nothing at all
+    ledger.end_round(1, 1, "failed", {"wait": 1.0})
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.end_round(1, 1, "failed", {"wait": 1.0})
 
 
 def test_a_reader_makes_no_ledger(tmp_path):
@@ -131,7 +169,7 @@ def test_a_reader_waits_for_a_ledger_that_is_just_being_made(tmp_path, monkeypat
     empty = tmp_path / "empty.sqlite"
     empty.touch()
     monkeypatch.setattr("superlink.ledger.BUSY_SECONDS", 0.2)
-    with pytest.raises(RunError, match="has version 0, and nobody has brought it to 1"):
+    with pytest.raises(RunError, match="has version 0, and nobody has brought it to 2"):
         Ledger(empty, readonly=True)
 
 

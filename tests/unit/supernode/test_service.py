@@ -11,6 +11,7 @@ import pytest
 from fedlora.cli.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.errors import PolicyError, TrainerError, WireError
+from fedlora.phases import TOLD, figure
 from fedlora.recipes import Recipe
 from fedlora.shards import read_records, write_records
 from fedlora.shards.shard import write_shard
@@ -78,7 +79,12 @@ def broadcast(spec, run, epoch=1, round_number=1, scale=1.0):
 
 def test_a_round_gives_an_update_that_fits_its_header(trainer, spec):
     configure(trainer, spec, "good")
+    began = time.monotonic()
     update, figures = trainer.train("good", 1, 1, broadcast(spec, "good"), seconds=60)
+    seconds = [figures[figure(phase)] for phase in TOLD]
+    assert min(seconds) >= 0
+    assert figures["train_seconds"] > 0
+    assert sum(seconds) <= time.monotonic() - began
     delta = decode(update, spec)
     assert 0 < np.abs(delta).max() < 0.1
     assert (update.header.kind, update.header.examples, update.header.round) == ("update", 8, 1)
