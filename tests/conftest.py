@@ -12,7 +12,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: processes t
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 # Where tests run side by side (`make test`), what shares a federation goes to one process, and every other file to one;
-# but each test that starts everything by itself stands for itself. What takes longest begins first: these, then the other files.
+# but each test that starts everything by itself stands for itself. What takes longest begins first: these, then the
+# other files.
 FEDERATIONS = {
     **dict.fromkeys(("test_survival.py", "test_keeper.py"), "kept"),
     **dict.fromkeys(("test_rounds.py", "test_participation.py", "test_identity.py"), "running"),
