@@ -1,5 +1,6 @@
 """The command ``fedlora``."""
 
+import inspect
 import signal
 import sys
 from types import FrameType
@@ -7,6 +8,7 @@ from typing import Annotated
 
 import click
 import typer
+import typer.core
 
 import fedlora
 from fedlora.cli.adapter import application as adapter
@@ -21,6 +23,10 @@ from fedlora.errors import FedloraError
 
 __all__ = ["application", "main"]
 
+# Help is plain text: Rich's panels cost as much time as all the rest of `fedlora --help`. Typer looks for Rich itself;
+# with only its markup off it would still load it, and print "\\[required]".
+typer.core.HAS_RICH = False
+
 application = typer.Typer(
     name="fedlora",
     help="Federated LoRA fine-tuning of language models on data that may not leave its owners.",
@@ -29,6 +35,7 @@ application = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     add_completion=False,
+    suggest_commands=False,  # Click does
 )
 
 
@@ -56,6 +63,21 @@ application.add_typer(pki, name="pki")
 application.add_typer(node, name="node")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
 application.command(epilog="Example: fedlora init my-federation --preset two-sites")(init)
+
+
+def _keep_texts_whole(group: typer.Typer) -> None:
+    """Have Click print each example as one line, to be copied, and not cut what a command does after a few words."""
+    for command in group.registered_commands:
+        command.epilog = f"\b\n{command.epilog}"
+        command.short_help = inspect.cleandoc(getattr(command.callback, "__doc__", "")).partition("\n\n")[0]
+    for below in group.registered_groups:
+        if below.typer_instance is not None:
+            _keep_texts_whole(below.typer_instance)
+    group.info.epilog = f"\b\n{group.info.epilog}"
+    group.info.short_help = group.info.help
+
+
+_keep_texts_whole(application)
 
 
 def main() -> None:
