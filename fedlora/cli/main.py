@@ -15,6 +15,7 @@ from fedlora.cli.adapter import application as adapter
 from fedlora.cli.config import application as config
 from fedlora.cli.demo import demo
 from fedlora.cli.init import init
+from fedlora.cli.model import application as model
 from fedlora.cli.node import application as node
 from fedlora.cli.pki import application as pki
 from fedlora.cli.run import application as run
@@ -58,6 +59,7 @@ def root(
 application.add_typer(config, name="config")
 application.add_typer(run, name="run")
 application.add_typer(shard, name="shard")
+application.add_typer(model, name="model")
 application.add_typer(adapter, name="adapter")
 application.add_typer(pki, name="pki")
 application.add_typer(node, name="node")
