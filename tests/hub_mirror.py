@@ -102,22 +102,21 @@ class Handler(BaseHTTPRequestHandler):
         if name not in files:
             self._refuse("EntryNotFound")
             return
-        body, first = files[name], 0
-        if "Range" in self.headers:
-            first = int(self.headers["Range"].removeprefix("bytes=").partition("-")[0])
-        self.send_response(206 if first else 200)
+        body = files[name]
+        first, end = 0, len(body)
+        if "Range" in self.headers:  # bytes=FIRST-LAST, or bytes=FIRST-
+            start, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
+            first, end = int(start), min(end, int(last) + 1) if last else end
+        self.send_response(206 if "Range" in self.headers else 200)
         self.send_header("X-Repo-Commit", commit)
         self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-        self.send_header("Content-Length", str(len(body) - first))
-        if first:
-            self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
+        self.send_header("Content-Length", str(end - first))
+        if "Range" in self.headers:
+            self.send_header("Content-Range", f"bytes {first}-{end - 1}/{len(body)}")
         self.end_headers()
         if self.command == "GET":
-            last = self.server.broken.get(name, len(body))
-            self.wfile.write(body[first:last])
-            if last < len(body):
-                self.wfile.flush()
-                self.close_connection = True
+            self.wfile.write(body[first : min(end, self.server.broken.get(name, end))])
+            self.close_connection = name in self.server.broken
 
     def _json(self, document: object) -> None:
         body = json.dumps(document).encode()
@@ -125,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body)
 
     def _refuse(self, code: str) -> None:

@@ -297,7 +297,7 @@ def test_a_data_set_of_a_mirror_with_the_library_itself(mirror, tmp_path):
     ):
         directory = tmp_path / source.replace("/", "-")
         command = [program, "shard", "import", source, str(directory), "--domain", "medical"]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
         assert (done.returncode, directory.exists()) == ((0, True) if records else (11, False)), done.stderr
         assert reason in done.stderr
         if records:
