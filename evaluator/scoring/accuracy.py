@@ -12,13 +12,13 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
 from evaluator.settings import EvaluationSettings
+from fedlora.adapters.scores import Score
 from fedlora.domains import domain
 from fedlora.errors import EvaluationError
 from fedlora.language_model import BaseModel
@@ -26,43 +26,11 @@ from fedlora.language_model.loading import load
 from fedlora.language_model.prompt import answer, prompt
 from fedlora.shards import Record, read_records
 
-__all__ = ["MOST_LABELS", "Score", "compare"]
+__all__ = ["MOST_LABELS", "compare"]
 
 MOST_LABELS = 5  # more different answers than this are free text
 BATCH_TOKENS = 4096
 log = logging.getLogger("fedlora.evaluator")
-
-
-@dataclass(frozen=True)
-class Score:
-    """An accuracy, with what it was counted on.
-
-    Attributes
-    ----------
-    measure : str
-        ``label accuracy`` or ``token accuracy``.
-    accuracy : float
-        From 0 to 1.
-    n : int
-        What was counted: records, or answer tokens.
-    unit : str
-        ``records`` or ``tokens``.
-    records : int
-        Held-out records.
-    low, high : float
-        95 % interval of the accuracy (Wilson 1927); for tokens, which depend on each other within a record, too narrow.
-    majority : float or None
-        Share of the most frequent label, which needs no model; None for free text.
-    """
-
-    measure: str
-    accuracy: float
-    n: int
-    unit: str
-    records: int
-    low: float
-    high: float
-    majority: float | None
 
 
 def compare(settings: EvaluationSettings) -> tuple[Score, Score]:

@@ -1,16 +1,13 @@
 """The model card of an adapter: a README that a model hub shows, and that people read."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from fedlora.adapters.folder import Adapter
-from fedlora.config import from_mapping
-from fedlora.errors import AdapterError, ConfigurationError
+from fedlora.adapters.scores import Scores
 
-__all__ = ["RunFacts", "Score", "Scores", "card", "read_scores"]
+__all__ = ["RunFacts", "card"]
 
 MEBI = 2**20
 TAGS = ("federated-learning", "fedlora", "lora")
@@ -74,47 +71,6 @@ class RunFacts:
     names: bool
     records: int
     payload_bytes: int
-
-
-@dataclass(frozen=True)
-class Score:
-    """An accuracy as the evaluator writes it."""
-
-    measure: str
-    accuracy: float
-    n: int
-    unit: str
-    records: int
-    low: float
-    high: float
-    majority: float | None = None
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The scores of the base model alone and with the adapter."""
-
-    base: Score
-    adapted: Score
-
-
-def read_scores(file: Path) -> Scores:
-    """Read the evaluator's ``scores.json``.
-
-    Raises
-    ------
-    AdapterError
-        If it cannot be read or is something else.
-    """
-    try:
-        document: Any = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"the scores {file} cannot be read: {error}") from error
-    try:
-        known = {key: _without_none(value) for key, value in document.items()}
-        return from_mapping(Scores, known, origin=f"the scores {file}")
-    except (ConfigurationError, AttributeError) as error:
-        raise AdapterError(f"{file} holds no scores of the evaluator: {error}") from error
 
 
 def card(adapter: Adapter, facts: RunFacts | None, scores: Scores | None) -> str:
@@ -200,7 +156,3 @@ def _plain(text: str) -> str:
 
 def _line(text: str) -> str:
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
-
-
-def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None}

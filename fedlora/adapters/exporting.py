@@ -4,8 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
-from fedlora.adapters.card import RunFacts, Scores, card
+from fedlora.adapters.card import RunFacts, card
 from fedlora.adapters.folder import CONFIG, SPEC, WEIGHTS, Adapter
+from fedlora.adapters.scores import Scores
 
 __all__ = ["export"]
 

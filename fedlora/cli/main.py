@@ -1,5 +1,6 @@
 """The command ``fedlora``."""
 
+import inspect
 import signal
 import sys
 from types import FrameType
@@ -7,6 +8,7 @@ from typing import Annotated
 
 import click
 import typer
+import typer.core
 
 import fedlora
 from fedlora.cli.adapter import application as adapter
@@ -14,6 +16,7 @@ from fedlora.cli.config import application as config
 from fedlora.cli.demo import demo
 from fedlora.cli.down import down
 from fedlora.cli.init import init
+from fedlora.cli.model import application as model
 from fedlora.cli.node import application as node
 from fedlora.cli.pki import application as pki
 from fedlora.cli.run import application as run
@@ -24,6 +27,10 @@ from fedlora.errors import FedloraError
 
 __all__ = ["application", "main"]
 
+# Help is plain text: Rich's panels cost as much time as all the rest of `fedlora --help`. Typer looks for Rich itself;
+# with only its markup off it would still load it, and print "\\[required]".
+typer.core.HAS_RICH = False
+
 application = typer.Typer(
     name="fedlora",
     help="Federated LoRA fine-tuning of language models on data that may not leave its owners.",
@@ -32,6 +39,7 @@ application = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     add_completion=False,
+    suggest_commands=False,  # Click does
 )
 
 
@@ -58,10 +66,26 @@ application.command(epilog="Example: fedlora down federation.toml")(down)
 application.add_typer(config, name="config")
 application.add_typer(run, name="run")
 application.add_typer(shard, name="shard")
+application.add_typer(model, name="model")
 application.add_typer(adapter, name="adapter")
 application.add_typer(pki, name="pki")
 application.add_typer(node, name="node")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
+
+
+def _keep_texts_whole(group: typer.Typer) -> None:
+    """Have Click print each example as one line, to be copied, and not cut what a command does after a few words."""
+    for command in group.registered_commands:
+        command.epilog = f"\b\n{command.epilog}"
+        command.short_help = inspect.cleandoc(getattr(command.callback, "__doc__", "")).partition("\n\n")[0]
+    for below in group.registered_groups:
+        if below.typer_instance is not None:
+            _keep_texts_whole(below.typer_instance)
+    group.info.epilog = f"\b\n{group.info.epilog}"
+    group.info.short_help = group.info.help
+
+
+_keep_texts_whole(application)
 
 
 def main() -> None:

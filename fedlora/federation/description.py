@@ -42,6 +42,7 @@ Payload = Annotated[
     float | Literal["board"],
     Rule('a number of MB of at least 0, or "board"', _is_payload, {"minimum": 0}, ("board",)),
 ]
+Sha256 = Annotated[str, matching("(?:[0-9a-f]{64})?", 'a SHA-256: 64 of 0-9 and a-f; or ""')]
 Text = Annotated[str, Rule("a text that is not empty", lambda value: value != "", {"minLength": 1})]
 
 
@@ -240,7 +241,11 @@ class Federation:
     preset : str
         Gives the values that this file does not set, before the defaults do; "" for none.
     base_model : str
-        The model that all sites train adapters for: a folder, a hub id, or the name of the default one.
+        The model that all sites train adapters for: a folder, a hub id, the name of the default one, or that of one
+        which each site has imported.
+    base_model_sha256 : str
+        Hash that it must have at each site, as `fedlora model show` says it; a trainer with another one does not
+        start. "" for any.
     coordinator : Coordinator
         Who runs the SuperLink, the runs and their keeper.
     site : tuple of Site
@@ -258,6 +263,7 @@ class Federation:
     name: Name
     preset: Annotated[str, one_of(("", *PRESETS), f'one of {", ".join(PRESETS)}, or ""')] = ""
     base_model: Text = DEFAULT_BASE_MODEL
+    base_model_sha256: Sha256 = ""
     coordinator: Coordinator
     site: Annotated[tuple[Site, ...], some()]
     recipe: Annotated[tuple[Recipe, ...], some()]

@@ -47,6 +47,7 @@ def trainer_settings(federation: Federation, site: Site, places: SitePlaces, bas
         "shard": places.shard,
         "base-model": base_model.directory,
         "base-model-name": base_model.name,
+        "base-model-sha256": federation.base_model_sha256,
         "state": places.trainer_state,
         "socket": places.socket,
         "threads": site.resources.threads,

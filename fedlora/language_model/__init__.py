@@ -1,6 +1,7 @@
 """Base models and prompts. Nothing here imports torch before it is asked to convert a model."""
 
-from fedlora.language_model.base_model import DEFAULT_BASE_MODEL, BaseModel, obtain
+from fedlora.language_model.base_model import BaseModel
+from fedlora.language_model.cache import DEFAULT_BASE_MODEL, obtain
 from fedlora.language_model.prompt import prompt
 
 __all__ = ["DEFAULT_BASE_MODEL", "BaseModel", "obtain", "prompt"]

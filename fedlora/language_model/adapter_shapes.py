@@ -1,7 +1,5 @@
 """Which tensors an adapter has on a base model, read from the headers of its files: no torch, no weights in memory."""
 
-from safetensors import SafetensorError, safe_open
-
 from fedlora.errors import BaseModelError
 from fedlora.language_model.base_model import BaseModel
 from fedlora.recipes import Recipe
@@ -19,17 +17,12 @@ def adapter_tensors(base_model: BaseModel, recipe: Recipe) -> tuple[TensorSpec, 
         If the base model has none of the recipe's target modules, or a file of it is damaged.
     """
     found = []
-    for file in sorted(base_model.directory.glob("*.safetensors")):
-        try:
-            with safe_open(file, framework="numpy") as weights:
-                for name in weights.keys():  # noqa: SIM118 - not a mapping
-                    module, _, kind = name.rpartition(".")
-                    if kind == "weight" and module.rpartition(".")[2] in recipe.target_modules:
-                        outputs, inputs = weights.get_slice(name).get_shape()
-                        found.append(TensorSpec(f"base_model.model.{module}.lora_A.weight", (recipe.rank, inputs)))
-                        found.append(TensorSpec(f"base_model.model.{module}.lora_B.weight", (outputs, recipe.rank)))
-        except (OSError, ValueError, SafetensorError) as error:
-            raise BaseModelError(f"{file} cannot be read: {error}") from error
+    for weight in base_model.weights():
+        module, _, kind = weight.name.rpartition(".")
+        if kind == "weight" and module.rpartition(".")[2] in recipe.target_modules and len(weight.shape) == 2:
+            outputs, inputs = weight.shape
+            found.append(TensorSpec(f"base_model.model.{module}.lora_A.weight", (recipe.rank, inputs)))
+            found.append(TensorSpec(f"base_model.model.{module}.lora_B.weight", (outputs, recipe.rank)))
     if not found:
         raise BaseModelError(
             f"base model {base_model.name} has none of the modules that recipe {recipe.name} targets: "

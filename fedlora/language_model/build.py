@@ -1,4 +1,4 @@
-"""Building a base model's folder: ``python -m fedlora.language_model.build convert|fetch SOURCE FOLDER``.
+"""Converting a GGUF file into a base model: ``python -m fedlora.language_model.build FILE FOLDER``.
 
 A program of its own, because it needs torch and gigabytes of memory for a moment, and its callers need neither.
 """
@@ -6,9 +6,7 @@ A program of its own, because it needs torch and gigabytes of memory for a momen
 import sys
 from pathlib import Path
 
-__all__ = ["convert_gguf", "fetch"]
-
-HUB_PATTERNS = ["*.json", "*.safetensors", "tokenizer*", "*.model", "LICENSE*", "README.md"]
+__all__ = ["convert_gguf"]
 
 
 def convert_gguf(source: Path, directory: Path) -> None:
@@ -27,22 +25,5 @@ def convert_gguf(source: Path, directory: Path) -> None:
     tokenizer.save_pretrained(directory)
 
 
-def fetch(hub_id: str, directory: Path) -> None:
-    """Download the files of `hub_id` that a base model needs; no code and no pickled weights."""
-    from huggingface_hub import snapshot_download
-
-    snapshot_download(hub_id, local_dir=directory, allow_patterns=HUB_PATTERNS)
-
-
-def main(arguments: list[str]) -> int:
-    """Do what the command line says."""
-    action, source, directory = arguments
-    if action == "convert":
-        convert_gguf(Path(source), Path(directory))
-    else:
-        fetch(source, Path(directory))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    convert_gguf(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -7,12 +7,12 @@ from safetensors import SafetensorError
 
 from fedlora.adapters import Adapter
 from fedlora.errors import AdapterError, BaseModelError
-from fedlora.language_model.base_model import BaseModel
+from fedlora.language_model.base_model import TOKENIZER, BaseModel
 
 __all__ = ["check_base_model", "merge"]
 
 # Beside the weights and their configuration, which are written anew: the tokenizer, and what must stay with a model.
-KEPT = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.jinja", "LICENSE*")
+KEPT = (*TOKENIZER, "LICENSE*")
 
 
 def check_base_model(adapter: Adapter, base: BaseModel) -> None:

@@ -44,8 +44,10 @@ class AdapterSpec:
         Version of fedlora that named the tensors.
     base_model : str
         Hub name or folder name of the base model, for people.
-    base_model_sha256, tokenizer_sha256 : str
-        Hashes of the base model's and the tokenizer's files.
+    tokenizer_sha256 : str
+        Hash of the tokenizer's files alone; before the next one, so that a difference of tokenizers is named.
+    base_model_sha256 : str
+        Hash of all files of the base model.
     recipe : str
         Name of the recipe.
     recipe_sha256 : str
@@ -58,8 +60,8 @@ class AdapterSpec:
 
     kit_version: str
     base_model: str
-    base_model_sha256: str
     tokenizer_sha256: str
+    base_model_sha256: str
     recipe: str
     recipe_sha256: str
     alpha: int

@@ -50,8 +50,8 @@ class AdapterModel:
         self.spec = AdapterSpec(
             kit_version=fedlora.__version__,
             base_model=base.name,
-            base_model_sha256=base.sha256,
             tokenizer_sha256=base.tokenizer_sha256,
+            base_model_sha256=base.sha256,
             recipe=recipe.name,
             recipe_sha256=recipe.sha256,
             alpha=recipe.alpha,

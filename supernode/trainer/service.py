@@ -57,7 +57,7 @@ class ResidentTrainer:
     def __init__(self, settings: TrainerSettings) -> None:
         self.settings = settings
         self.records = load_records(settings.shard, domain(settings.domain))
-        self.base = BaseModel(settings.base_model_name, settings.base_model).check()
+        self.base = BaseModel(settings.base_model_name, settings.base_model).check(settings.base_model_sha256)
         self.model, self.tokenizer = load(self.base)
         self.padding = int(self.tokenizer.pad_token_id or self.tokenizer.eos_token_id)
         self._prepare(settings.policy.recipes[0])

@@ -85,6 +85,8 @@ class TrainerSettings:
         Folder of the base model.
     base_model_name : str
         Its name, as it goes into adapters.
+    base_model_sha256 : str
+        Hash that it must have; empty for any.
     state : Path
         Folder that outlives the process.
     socket : Path
@@ -106,6 +108,7 @@ class TrainerSettings:
     state: Path
     socket: Path
     policy: Policy
+    base_model_sha256: str = ""
     threads: int = 1
     tokens_at_once: int = 512
     seed: int = 0

@@ -27,8 +27,8 @@ def export(
 ) -> None:
     """Make a folder to hand on: the adapter in PEFT's layout and a model card, the same bytes each time."""
     from fedlora.adapters import open_adapter
-    from fedlora.adapters.card import read_scores
     from fedlora.adapters.exporting import export as write
+    from fedlora.adapters.scores import read_scores
     from fedlora.cli.adapter.facts import run_facts
     from fedlora.errors import AdapterError, ConfigurationError
     from fedlora.folders import new_folder

@@ -38,7 +38,7 @@ def start(local: LocalFederation, say: Callable[[str], None]) -> None:
         say(f"made anew: {', '.join(made)}")
     if local.sites:
         say("base model")
-        base_model = obtain(local.federation.base_model)
+        base_model = obtain(local.federation.base_model).check(local.federation.base_model_sha256)
     if local.coordinates:
         say("SuperLink")
         local.start_superlink()

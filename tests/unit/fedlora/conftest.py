@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hub_mirror import Mirror, running_mirror
 from typer.testing import CliRunner
 
 from fedlora.cli.main import application
@@ -62,3 +63,22 @@ def no_umask() -> Iterator[None]:
     before = os.umask(0)
     yield
     os.umask(before)
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    """A mirror of a model hub on loopback."""
+    with running_mirror() as mirror:
+        yield mirror
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """Return a function that calls ``fedlora model``, with a cache of its own."""
+    monkeypatch.setenv("FEDLORA_CACHE", str(tmp_path / "cache"))
+
+    def call(*arguments: object):
+        environment = {"COLUMNS": "200", "TERM": "dumb"}
+        return CliRunner().invoke(application, ["model", *map(str, arguments)], env=environment)
+
+    return call

@@ -1,5 +1,6 @@
 """`fedlora shard ...`: whole outputs, and what is refused."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import types
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from typer.testing import CliRunner
 
@@ -273,6 +275,33 @@ def test_a_hub_that_has_it_not(hub, tmp_path, source, reason):
     assert isinstance(result.exception, ShardError)
     assert reason in str(result.exception)
     assert tree(tmp_path) == []
+
+
+TINY = [{"instruction": "Why?", "output": "because"}, {"instruction": "W", "input": "i", "output": "o"}]
+
+
+def test_a_data_set_of_a_mirror_with_the_library_itself(mirror, tmp_path):
+    lines = "".join(json.dumps(row) + "\n" for row in TINY).encode()
+    mirror.add("datasets", "owner/lines", {"train.jsonl": lines, "test.jsonl": lines.splitlines(keepends=True)[1]})
+    table = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"input": None, **row} for row in TINY]), table)
+    mirror.add("datasets", "owner/table", {"data/train-00000-of-00001.parquet": table.getvalue()})
+    program = str(Path(sys.executable).with_name("fedlora"))
+    environment = {**os.environ, "HF_ENDPOINT": mirror.address, "HF_HOME": str(tmp_path / "hf")}
+    both = [Record("Why?", "", "because"), Record("W", "i", "o")]
+    for source, records, reason in (
+        ("hub:owner/lines:test", both[1:], ""),
+        ("hub:owner/table", both, ""),
+        ("hub:owner/table:test", None, 'hub:owner/table:test: cannot be read: ValueError: Unknown split "test"'),
+        ("hub:owner/none", None, "hub:owner/none: cannot be read: DatasetNotFoundError: Dataset 'owner/none' doesn't"),
+    ):
+        directory = tmp_path / source.replace("/", "-")
+        command = [program, "shard", "import", source, str(directory), "--domain", "medical"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+        assert (done.returncode, directory.exists()) == ((0, True) if records else (11, False)), done.stderr
+        assert reason in done.stderr
+        if records:
+            assert open_shard(directory).records() == records
 
 
 def test_without_the_library_it_is_named(monkeypatch, tmp_path):

@@ -56,6 +56,7 @@ def federations(draw) -> dict:
     return {
         "name": draw(NAMES),
         "base-model": draw(st.text(min_size=1)),
+        "base-model-sha256": draw(st.sampled_from(["", "0a" * 32])),
         "coordinator": {"host": "h", "machine": "m", "fleet-port": ports[0], "http-port": ports[1]},
         "site": sites,
         "recipe": [{"domain": domain, "rounds": draw(st.integers(1, 10**6)), "target-modules": modules}],
@@ -229,6 +230,7 @@ def test_the_json_schema_and_the_reader_agree(values, data):
     [
         ('shard = "shards/site-a"', 'shard = ""'),
         ('# base-model = "SmolLM2-135M-Instruct"', 'base-model = ""'),
+        ("# base-model-sha256 =", 'base-model-sha256 = "2a22" #'),
         ("# target-modules =", "target-modules = [] #"),
         ("# dropout =", "dropout = 1 #"),
         ("# budget =", 'budget = "bord" #'),

@@ -15,7 +15,7 @@ from fedlora.wire.payload import BLOCK_BYTES
 
 def make_spec(*shapes: tuple[int, ...]) -> AdapterSpec:
     tensors = tuple(TensorSpec(f"t{index:03d}", shape) for index, shape in enumerate(shapes))
-    return AdapterSpec(fedlora.__version__, "base", "b" * 64, "t" * 64, "finance/default", "r" * 64, 32, tensors)
+    return AdapterSpec(fedlora.__version__, "base", "t" * 64, "b" * 64, "finance/default", "r" * 64, 32, tensors)
 
 
 SPEC = make_spec((4, 8), (8, 4), (3,))

@@ -53,6 +53,7 @@ def test_a_base_model_without_the_modules_is_named(tiny_model):
 
 
 def test_a_damaged_file_is_named(tmp_path):
-    (tmp_path / "model.safetensors").write_bytes(b"no header")
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (tmp_path / name).write_bytes(b"no header")
     with pytest.raises(BaseModelError, match=r"model.safetensors cannot be read"):
         adapter_tensors(BaseModel("broken", tmp_path), RECIPE)

@@ -11,6 +11,7 @@ import pytest
 from fedlora.cli.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.errors import PolicyError, TrainerError, WireError
+from fedlora.language_model import BaseModel
 from fedlora.phases import TOLD, figure
 from fedlora.recipes import Recipe
 from fedlora.shards import read_records, write_records
@@ -46,6 +47,7 @@ def trainer(tiny_model, tmp_path_factory):
         "shard": folder / "shard",
         "base-model": tiny_model,
         "base-model-name": "tiny",
+        "base-model-sha256": BaseModel("tiny", tiny_model).sha256,
         "state": folder / "state",
         "socket": folder / "t.sock",
         "policy": {"recipes": [RECIPE, SLOW], "fewest-examples": 8, "largest-norm": 100.0},
@@ -206,7 +208,8 @@ def test_a_message_whose_time_is_over_does_not_reach_the_trainer(trainer):
         ({"shard": "nowhere.jsonl"}, 11, "nowhere.jsonl: cannot be read"),
         ({"shard": "changed"}, 11, "changed/records.jsonl: was changed after its manifest was written: SHA-256 is"),
         ({"shard": "changed", "domain": "code"}, 11, "changed: is a shard of domain medical, not of code"),
-        ({"base-model": "/nowhere"}, 12, "/nowhere is not a base model: no config.json"),
+        ({"base-model": "/nowhere"}, 12, "/nowhere is not a base model: it cannot be read: [Errno 2]"),
+        ({"base-model-sha256": "0" * 64}, 12, f"; {'0' * 64} is asked for. Ask the coordinator for revision and hash"),
         ({"domain": "law"}, 10, "domain 'law' is not one of"),
         ({"treads": 2}, 10, "treads: unknown key; did you mean 'threads'?"),
         ({"socket": "/" + "s" * 120}, 10, "is longer than the 100 bytes"),

@@ -1,0 +1,75 @@
+"""What the evaluator has measured of an adapter, and the file that it is handed on in."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlora.config import from_mapping
+from fedlora.errors import AdapterError, ConfigurationError
+
+__all__ = ["Score", "Scores", "read_scores"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """An accuracy, with what it was counted on.
+
+    Attributes
+    ----------
+    measure : str
+        ``label accuracy`` or ``token accuracy``.
+    accuracy : float
+        From 0 to 1.
+    n : int
+        What was counted: records, or answer tokens.
+    unit : str
+        ``records`` or ``tokens``.
+    records : int
+        Held-out records.
+    low, high : float
+        95 % interval of the accuracy (Wilson 1927); for tokens, which depend on each other within a record, too narrow.
+    majority : float or None
+        Share of the most frequent label, which needs no model; None for free text.
+    """
+
+    measure: str
+    accuracy: float
+    n: int
+    unit: str
+    records: int
+    low: float
+    high: float
+    majority: float | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of the base model alone and with the adapter."""
+
+    base: Score
+    adapted: Score
+
+
+def read_scores(file: Path) -> Scores:
+    """Read the evaluator's ``scores.json``.
+
+    Raises
+    ------
+    AdapterError
+        If it cannot be read or is something else.
+    """
+    try:
+        document: Any = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"the scores {file} cannot be read: {error}") from error
+    try:
+        known = {key: _without_none(value) for key, value in document.items()}
+        return from_mapping(Scores, known, origin=f"the scores {file}")
+    except (ConfigurationError, AttributeError) as error:
+        raise AdapterError(f"{file} holds no scores of the evaluator: {error}") from error
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
