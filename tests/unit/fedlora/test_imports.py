@@ -15,7 +15,12 @@ sys.meta_path.insert(0, Block())
 
 def test_the_coordinator_needs_no_torch():
     modules = ("superlink.server_app", "superlink.control", "supernode.worker", "fedlora.cli.demonstration")
-    modules += ("fedlora.cli.adapter.facts", "fedlora.adapters.exporting", "fedlora.cli.shard.source", "supernode.doctor")
+    modules += (
+        "fedlora.cli.adapter.facts",
+        "fedlora.adapters.exporting",
+        "fedlora.cli.shard.source",
+        "supernode.doctor",
+    )
     program = BLOCK + f"import {', '.join(modules)}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
