@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from fedlora.federation.description import HOST, PORT
+from fedlora.names import HOST, PORT
 from fedlora.rules import between, matching
 
 __all__ = ["NodeSettings"]

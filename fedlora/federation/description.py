@@ -11,16 +11,11 @@ from typing import Annotated, Any, Literal
 from fedlora.domains import DOMAINS
 from fedlora.federation.presets import PRESETS
 from fedlora.language_model import DEFAULT_BASE_MODEL
-from fedlora.names import NAME, NAME_RULE
+from fedlora.names import HOST, NAME, NAME_RULE, PORT
 from fedlora.recipes import Recipe
 from fedlora.rules import Rule, above, at_least, between, matching, one_of, share, some
 
 __all__ = ["Coordinator", "Federation", "Keeper", "Paths", "Resources", "RunDefaults", "Site", "SitePolicy"]
-
-# Patterns that JSON schema understands as well.
-LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-HOST = rf"(?=.{{1,253}}(?::|$)){LABEL}(?:\.{LABEL})*"
-PORT = "(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 
 
 def _is_payload(value: Any) -> bool:
