@@ -118,7 +118,7 @@ def test_a_site_that_failed_is_asked_again_as_far_as_the_bytes_go(running, turns
     good, broken = turns(budget_bytes=4 * message, deadline=15.0)
     assert (good.outcome, broken.outcome, broken.tries) == ("answered", "failed", 1)
     assert broken.reason == "the budget does not allow asking it again"
-    running.run += "-with-more"
+    running.run = "asked-again-as-far-as-more-bytes-go"
     good, broken = turns(budget_bytes=8 * message, deadline=8.0)
     assert good.outcome == "answered"
     assert broken.tries > 1
