@@ -18,39 +18,13 @@ import grpc
 from flwr.proto.fleet_pb2 import DeactivateNodeRequest
 from flwr.proto.fleet_pb2_grpc import FleetStub
 
-__all__ = ["HEALTHY_SECONDS", "LastCall", "ObservedFleetStub", "observed_fleet_stub"]
+from fedlora.heartbeat import Heartbeat
 
-HEALTHY_SECONDS = 60.0
+__all__ = ["LAST_CALL", "ObservedFleetStub", "observed_fleet_stub"]
+
+LAST_CALL = "last-fleet-call"  # the heartbeat's file in the supernode's state
+
 log = logging.getLogger("fedlora.supernode")
-
-
-class LastCall:
-    """When the last Fleet call succeeded, kept as the modification time of a file.
-
-    Parameters
-    ----------
-    file : Path
-        The file; made by the first successful call.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def note(self) -> None:
-        """Note that a call has just succeeded."""
-        self.file.touch()
-
-    def seconds_ago(self) -> float:
-        """Return how long ago it was; infinite if there was none."""
-        try:
-            return time.time() - self.file.stat().st_mtime
-        except FileNotFoundError:
-            return float("inf")
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the node still reaches its SuperLink."""
-        return self.seconds_ago() < HEALTHY_SECONDS
 
 
 class ObservedFleetStub(FleetStub):
@@ -60,13 +34,13 @@ class ObservedFleetStub(FleetStub):
     ----------
     channel : grpc.Channel
         The channel to the SuperLink.
-    last_call : LastCall
+    last_call : Heartbeat
         Where successes are noted.
     node_id_file : Path
         Where the node's id is kept from one process to the next.
     """
 
-    def __init__(self, channel: grpc.Channel, last_call: LastCall, node_id_file: Path) -> None:
+    def __init__(self, channel: grpc.Channel, last_call: Heartbeat, node_id_file: Path) -> None:
         super().__init__(channel)
         self._reason = ""
         for name, call in list(vars(self).items()):
@@ -74,7 +48,7 @@ class ObservedFleetStub(FleetStub):
                 setattr(self, name, self._observed(name, call, last_call))
         self.ActivateNode = self._rejoining(self.ActivateNode, node_id_file)
 
-    def _observed(self, name: str, call: Callable[..., Any], last_call: LastCall) -> Callable[..., Any]:
+    def _observed(self, name: str, call: Callable[..., Any], last_call: Heartbeat) -> Callable[..., Any]:
         def observed(*arguments: Any, **named: Any) -> Any:
             try:
                 response = call(*arguments, **named)
@@ -130,4 +104,4 @@ def _advice(reason: str) -> str:
 def observed_fleet_stub(state: Path) -> Callable[[grpc.Channel], ObservedFleetStub]:
     """Return what Flower calls with its channel to get its stub; the files go into `state`."""
     os.makedirs(state, mode=0o700, exist_ok=True)  # noqa: PTH103 - Path.mkdir ignores the mode of parents
-    return lambda channel: ObservedFleetStub(channel, LastCall(state / "last-fleet-call"), state / "node-id")
+    return lambda channel: ObservedFleetStub(channel, Heartbeat(state / LAST_CALL), state / "node-id")

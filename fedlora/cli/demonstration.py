@@ -14,7 +14,7 @@ from typing import Any
 from fedlora.cli.demo_report import Progress, Report
 from fedlora.cli.local.federation import LocalFederation
 from fedlora.cli.local.supervisor import start
-from fedlora.cli.settings_file import write_settings
+from fedlora.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.errors import ConfigurationError, EvaluationError, FedloraError
 from fedlora.federation import Coordinator, Federation, Keeper, Paths, Resources, RunDefaults, Site, SitePolicy

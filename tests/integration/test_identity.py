@@ -15,7 +15,7 @@ from flwr.proto.fleet_pb2 import PullMessagesRequest
 from flwr.proto.fleet_pb2_grpc import FleetStub
 
 from fedlora import pki
-from fedlora.cli.settings_file import write_settings
+from fedlora.settings_file import write_settings
 from fedlora.processes import Parts, free_ports
 from supernode.fleet import observed_fleet_stub
 

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from supernode.fleet import LastCall
+from fedlora.heartbeat import Heartbeat
 
 
 def children(pid: int) -> dict[str, int]:
@@ -25,7 +25,7 @@ def children(pid: int) -> dict[str, int]:
 
 def test_a_node_killed_with_9_is_back_within_ten_seconds(new_federation, figure):
     new_federation.start()
-    last_call = LastCall(new_federation.site("site-1") / "supernode" / "last-fleet-call")
+    last_call = Heartbeat(new_federation.site("site-1") / "supernode" / "last-fleet-call")
     new_federation.parts.wait_until(lambda: last_call.healthy, "the node", 60)  # the SuperLink knows it before it does
     part = new_federation.part("site-1-supernode")
     os.killpg(part.process.pid, signal.SIGKILL)

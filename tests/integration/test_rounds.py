@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from superlink.initialisation import initial_adapter
 from superlink.ledger import Ledger
-from supernode.fleet import LastCall
+from fedlora.heartbeat import Heartbeat
 from tests.integration import stub_trainer
 
 
@@ -72,7 +72,7 @@ def test_no_app_is_installed_at_a_site(running, finished):
 
 def test_a_node_is_healthy_while_it_is_idle(running):
     for site in running.sites:
-        last = LastCall(running.site(site) / "supernode" / "last-fleet-call")
+        last = Heartbeat(running.site(site) / "supernode" / "last-fleet-call")
         assert last.healthy
         assert last.seconds_ago() < 10
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fedlora import flower, pki
 from fedlora.cli.local.credentials import complete_coordinator, complete_site
-from fedlora.cli.settings_file import write_settings
+from fedlora.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.errors import ConfigurationError, CredentialError
 from fedlora.federation import Federation, Site
@@ -18,7 +18,7 @@ from fedlora.pki.node_keys import public_key_sha256
 from fedlora.processes import Parts, check_ports_free
 from fedlora.shards import load_records
 from superlink.control import Control
-from supernode.fleet import LastCall
+from fedlora.heartbeat import Heartbeat
 
 __all__ = ["COORDINATOR", "LocalFederation", "http_address"]
 
@@ -188,7 +188,7 @@ class LocalFederation:
                 )
 
     def _has_called(self, name: str) -> bool:
-        last_call = LastCall(self._places(self._site(name)).supernode_state / "last-fleet-call")
+        last_call = Heartbeat(self._places(self._site(name)).supernode_state / "last-fleet-call")
         return time.time() - last_call.seconds_ago() > self.started_at
 
     def _as_seen_here(self) -> Federation:

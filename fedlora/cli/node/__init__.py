@@ -4,6 +4,7 @@ import typer
 
 from fedlora.cli.node.keygen import keygen
 from fedlora.cli.node.list import list_nodes
+from fedlora.cli.node.prepare import prepare
 from fedlora.cli.node.register import register
 from fedlora.cli.node.unregister import unregister
 
@@ -16,6 +17,7 @@ application = typer.Typer(
     epilog="Example: fedlora node keygen site",
 )
 application.command(epilog="Example: fedlora node keygen site")(keygen)
+application.command(epilog="Example: fedlora node prepare site --ca-certificate ca.crt")(prepare)
 application.command(epilog=f"Example: fedlora node register site-1 node.key.pub {THERE}")(register)
 application.command(epilog=f"Example: fedlora node unregister site-1 {THERE}")(unregister)
 application.command("list", epilog=f"Example: fedlora node list {THERE}")(list_nodes)

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from fedlora.cli.settings_file import write_settings
+from fedlora.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.errors import PolicyError, TrainerError, WireError
 from fedlora.recipes import Recipe
