@@ -1,7 +1,8 @@
 """A container's health check: ``python -m superlink.health ca.crt URL ...``.
 
-Exit code 0 if at every address somebody with this federation's certificate answers: an HTTP status below 500 for
-``https://HOST:PORT/PATH``, a TLS handshake for ``grpcs://HOST:PORT``. The standard library alone: a check every few seconds must cost little.
+Exit code 0 if at every address somebody with this federation's certificate answers: an HTTP status below 500
+for ``https://HOST:PORT/PATH``, a TLS handshake for ``grpcs://HOST:PORT``. The standard library alone: a check every
+few seconds must cost little.
 """
 
 import http.client

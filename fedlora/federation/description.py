@@ -15,7 +15,17 @@ from fedlora.names import NAME, NAME_RULE
 from fedlora.recipes import Recipe
 from fedlora.rules import Rule, above, at_least, between, matching, one_of, share, some
 
-__all__ = ["Containers", "Coordinator", "Federation", "Keeper", "Paths", "Resources", "RunDefaults", "Site", "SitePolicy"]
+__all__ = [
+    "Containers",
+    "Coordinator",
+    "Federation",
+    "Keeper",
+    "Paths",
+    "Resources",
+    "RunDefaults",
+    "Site",
+    "SitePolicy",
+]
 
 # Patterns that JSON schema understands as well.
 LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"

@@ -13,8 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fedlora.errors import CredentialError
 
 __all__ = [
-    "CA_USAGE",
     "ADMIN_PURPOSE",
+    "CA_USAGE",
     "SERVER_PURPOSE",
     "SERVER_USAGE",
     "admin_certificate",

@@ -45,7 +45,9 @@ def write_rendering(files: Mapping[str, bytes], directory: Path, *, force: bool 
         manifest = {name: _sha256(content) for name, content in sorted(files.items())}
         _write(directory / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
     except OSError as error:
-        raise ConfigurationError(f"{error.filename or directory} cannot be written or read: {error.strerror}") from error
+        raise ConfigurationError(
+            f"{error.filename or directory} cannot be written or read: {error.strerror}"
+        ) from error
     return changed
 
 

@@ -78,9 +78,7 @@ class Deployment:
 
     def compose(self, party: str, *arguments: str, check: bool = True, timeout: float = 600) -> str:
         folder = str(self.party(party))
-        return docker(
-            "compose", "--project-directory", folder, *arguments, check=check, timeout=timeout
-        ).stdout
+        return docker("compose", "--project-directory", folder, *arguments, check=check, timeout=timeout).stdout
 
     def container(self, party: str, service: str) -> str:
         return self.compose(party, "ps", "--all", "--quiet", service).strip()

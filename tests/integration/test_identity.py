@@ -15,8 +15,8 @@ from flwr.proto.fleet_pb2 import PullMessagesRequest
 from flwr.proto.fleet_pb2_grpc import FleetStub
 
 from fedlora import pki
-from fedlora.settings_file import write_settings
 from fedlora.processes import Parts, free_ports
+from fedlora.settings_file import write_settings
 from supernode.fleet import observed_fleet_stub
 
 

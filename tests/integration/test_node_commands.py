@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from fedlora import pki
 from fedlora.cli.main import application
-from fedlora.settings_file import write_settings
 from fedlora.errors import ConfigurationError, ControlError, CredentialError
 from fedlora.pki.node_keys import public_key_sha256
 from fedlora.processes import Parts, free_ports
+from fedlora.settings_file import write_settings
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from fedlora.heartbeat import Heartbeat
 from superlink.initialisation import initial_adapter
 from superlink.ledger import Ledger
-from fedlora.heartbeat import Heartbeat
 from tests.integration import stub_trainer
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 from fedlora import flower, pki
 from fedlora.cli.local.credentials import complete_coordinator, complete_site
-from fedlora.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.errors import ConfigurationError, CredentialError
 from fedlora.federation import Federation, Site
 from fedlora.federation.settings import SitePlaces, keeper_settings, supernode_settings, trainer_settings
+from fedlora.heartbeat import Heartbeat
 from fedlora.language_model import BaseModel
 from fedlora.pki.node_keys import public_key_sha256
 from fedlora.processes import Parts, check_ports_free
+from fedlora.settings_file import write_settings
 from fedlora.shards import load_records
 from superlink.control import Control
-from fedlora.heartbeat import Heartbeat
 
 __all__ = ["COORDINATOR", "LocalFederation", "http_address"]
 

@@ -109,7 +109,8 @@ frontend runtime
 
 backend http
     mode http
-    server {SERVICE} {INSIDE}:8000 ssl verify required ca-file /run/secrets/ca.crt sni str({SERVICE}) verifyhost {SERVICE} {RESOLVED}
+    default-server ssl verify required ca-file /run/secrets/ca.crt sni str({SERVICE}) verifyhost {SERVICE}
+    server {SERVICE} {INSIDE}:8000 {RESOLVED}
 """
 
 

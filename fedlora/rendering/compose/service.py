@@ -14,7 +14,7 @@ USER = "49999:49999"
 Service = dict[str, Any]
 # Services without a way out get an upstream that is nowhere (RFC 5737): Docker's own name server would otherwise carry
 # questions, and what is hidden in them, to the host's.
-NO_DNS = {"dns": ["192.0.2.1"]}
+NO_DNS: dict[str, Any] = {"dns": ["192.0.2.1"]}
 
 
 def image(federation: Federation, role: str) -> str:

@@ -48,7 +48,7 @@ def site_files(federation: Federation, site: Site) -> dict[str, str]:
     }
     return {
         "compose.yaml": compose_text(federation, f"Site {site.name}", document),
-        ".env": f"# On this machine: the records, and the folder of the base model.\nSHARD={site.shard}\nMODEL=./model\n",
+        ".env": f"# On this machine: the records, and the base model's folder.\nSHARD={site.shard}\nMODEL=./model\n",
         "supernode.toml": settings_text(supernode),
         "trainer.toml": settings_text(trainer),
         "haproxy.cfg": relay_configuration(federation, site),

@@ -65,9 +65,7 @@ def composed(files):
 def services(composed):
     """Each service by party and name."""
     return {
-        (party, name): service
-        for party, document in composed.items()
-        for name, service in document["services"].items()
+        (party, name): service for party, document in composed.items() for name, service in document["services"].items()
     }
 
 
@@ -136,7 +134,9 @@ def test_images_are_those_of_the_file(services):
         name: f"registry.example.org/kit/{role}:next"
         for name, role in {
             **{name: name for name in ("superlink", "gateway", "serverapp", "trainer", "supernode")},
-            **{"keeper": "superlink", "relay": "gateway", "credentials": "supernode"},
+            "keeper": "superlink",
+            "relay": "gateway",
+            "credentials": "supernode",
         }.items()
     }
 

@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from fedlora.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.errors import PolicyError, TrainerError, WireError
 from fedlora.recipes import Recipe
+from fedlora.settings_file import write_settings
 from fedlora.shards import read_records, write_records
 from fedlora.shards.shard import write_shard
 from fedlora.wire import AdapterSpec, decode, encode
