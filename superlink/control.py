@@ -1,5 +1,6 @@
 """The SuperLink's Control API: registering nodes, starting runs, asking how they are."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,16 +96,17 @@ class Control:
         ``host:port`` of the SuperLink's HTTP APIs.
     ca_certificate : Path
         The federation's CA certificate.
+    admin : Path, optional
+        Folder with ``admin.crt`` and ``admin.key``, where a proxy before the SuperLink asks for them.
     """
 
-    def __init__(self, address: str, ca_certificate: Path) -> None:
+    def __init__(self, address: str, ca_certificate: Path, *, admin: Path | None = None) -> None:
         self.address = address
-        self._client = ControlHttpClient.from_server_address(
-            server_address=address,
-            insecure=False,
-            root_certificates=ca_certificate.read_bytes(),
-            interceptors=[],
-        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(ca_certificate)
+        if admin is not None:
+            context.load_cert_chain(admin / "admin.crt", admin / "admin.key")
+        self._client = ControlHttpClient(f"https://{address}", verify=context)
 
     def __enter__(self) -> "Control":
         return self

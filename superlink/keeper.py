@@ -21,6 +21,7 @@ from fedlora import pki
 from fedlora.config import read_toml
 from fedlora.errors import ControlError, FedloraError, ParticipationError, RunError
 from fedlora.flower import app_bundle
+from fedlora.heartbeat import Heartbeat
 from fedlora.log import show
 from superlink.control import Attempt, Control
 from superlink.ledger import AttemptRow, Ledger, SubmissionRow
@@ -28,6 +29,7 @@ from superlink.runs import RunFolder, run_folders, verdict
 
 __all__ = ["Keeper", "KeeperSettings"]
 
+HEARTBEAT = "keeper.heartbeat"  # in the folder of runs: it has looked at the runs
 log = logging.getLogger("fedlora.keeper")
 
 
@@ -49,6 +51,8 @@ class KeeperSettings:
         Seconds before a lost attempt is followed by the next; doubled each time that no round was gained.
     fruitless : int
         Attempts in a row without a new round after which the run is given up.
+    admin : Path or None
+        Folder with the admin's certificate and key, where a proxy before the SuperLink asks for one.
     """
 
     superlink: str
@@ -58,6 +62,7 @@ class KeeperSettings:
     first_pause: float = 1.0
     most_pause: float = 60.0
     fruitless: int = 5
+    admin: Path | None = None
 
     @cached_property
     def federation(self) -> str:
@@ -229,11 +234,14 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     keeper, said = Keeper(settings), ""
-    with _alone(settings.runs, stopped), Control(settings.superlink, settings.ca_certificate) as control:
+    control = Control(settings.superlink, settings.ca_certificate, admin=settings.admin)
+    heartbeat = Heartbeat(settings.runs / HEARTBEAT)
+    with _alone(settings.runs, stopped), control:
         log.info("looking after the runs in %s", settings.runs)
         while not stopped.wait(0.5):
             try:
                 keeper.look(control)
+                heartbeat.note()
                 said = ""
             except (ControlError, RunError) as error:  # the SuperLink is away, or the disk is full: both may pass
                 if str(error) != said:

@@ -18,7 +18,8 @@ import grpc
 from flwr.proto.fleet_pb2 import DeactivateNodeRequest
 from flwr.proto.fleet_pb2_grpc import FleetStub
 
-from supernode.last_call import LastCall
+from fedlora.heartbeat import Heartbeat
+from supernode.heartbeat import node_heartbeat
 
 __all__ = ["ObservedFleetStub", "observed_fleet_stub"]
 
@@ -32,13 +33,13 @@ class ObservedFleetStub(FleetStub):
     ----------
     channel : grpc.Channel
         The channel to the SuperLink.
-    last_call : LastCall
+    last_call : Heartbeat
         Where successes are noted.
     node_id_file : Path
         Where the node's id is kept from one process to the next.
     """
 
-    def __init__(self, channel: grpc.Channel, last_call: LastCall, node_id_file: Path) -> None:
+    def __init__(self, channel: grpc.Channel, last_call: Heartbeat, node_id_file: Path) -> None:
         super().__init__(channel)
         self._reason = ""
         for name, call in list(vars(self).items()):
@@ -46,7 +47,7 @@ class ObservedFleetStub(FleetStub):
                 setattr(self, name, self._observed(name, call, last_call))
         self.ActivateNode = self._rejoining(self.ActivateNode, node_id_file)
 
-    def _observed(self, name: str, call: Callable[..., Any], last_call: LastCall) -> Callable[..., Any]:
+    def _observed(self, name: str, call: Callable[..., Any], last_call: Heartbeat) -> Callable[..., Any]:
         def observed(*arguments: Any, **named: Any) -> Any:
             try:
                 response = call(*arguments, **named)
@@ -102,4 +103,4 @@ def _advice(reason: str) -> str:
 def observed_fleet_stub(state: Path) -> Callable[[grpc.Channel], ObservedFleetStub]:
     """Return what Flower calls with its channel to get its stub; the files go into `state`."""
     os.makedirs(state, mode=0o700, exist_ok=True)  # noqa: PTH103 - Path.mkdir ignores the mode of parents
-    return lambda channel: ObservedFleetStub(channel, LastCall.of(state), state / "node-id")
+    return lambda channel: ObservedFleetStub(channel, node_heartbeat(state), state / "node-id")

@@ -14,7 +14,6 @@ from typing import Any
 from fedlora.cli.demo_report import Progress, Report
 from fedlora.cli.local.federation import LocalFederation
 from fedlora.cli.local.supervisor import start
-from fedlora.cli.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.errors import ConfigurationError, EvaluationError, FedloraError
 from fedlora.federation import Coordinator, Federation, Keeper, Paths, Resources, RunDefaults, Site, SitePolicy
@@ -22,6 +21,7 @@ from fedlora.federation.writing import new_file, to_toml
 from fedlora.language_model import BaseModel, obtain
 from fedlora.processes import Part, Parts, check_ports_free, free_ports, log_end
 from fedlora.recipes import Recipe
+from fedlora.settings_file import write_settings
 from fedlora.shards import Record, hold_out, partition, read_records, write_records
 from superlink.ledger import Ledger
 from superlink.run_config import RunConfig

@@ -19,6 +19,7 @@ from fedlora.cli.init import init
 from fedlora.cli.model import application as model
 from fedlora.cli.node import application as node
 from fedlora.cli.pki import application as pki
+from fedlora.cli.render import application as render
 from fedlora.cli.run import application as run
 from fedlora.cli.shard import application as shard
 from fedlora.cli.status import status
@@ -69,6 +70,7 @@ application.add_typer(shard, name="shard")
 application.add_typer(model, name="model")
 application.add_typer(adapter, name="adapter")
 application.add_typer(pki, name="pki")
+application.add_typer(render, name="render")
 application.add_typer(node, name="node")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
 

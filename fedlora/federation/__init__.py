@@ -1,6 +1,7 @@
 """The file that describes a federation, ``federation.toml``: its keys, its checks, where each value comes from."""
 
 from fedlora.federation.description import (
+    Containers,
     Coordinator,
     Federation,
     Keeper,
@@ -15,6 +16,7 @@ from fedlora.federation.provenance import Origin, Override, Source
 
 __all__ = [
     "FILE",
+    "Containers",
     "Coordinator",
     "Federation",
     "Keeper",

@@ -15,7 +15,19 @@ from fedlora.names import HOST, NAME, NAME_RULE, PORT
 from fedlora.recipes import Recipe
 from fedlora.rules import Rule, above, at_least, between, matching, one_of, share, some
 
-__all__ = ["Coordinator", "Federation", "Keeper", "Paths", "Resources", "RunDefaults", "Site", "SitePolicy"]
+__all__ = [
+    "Containers",
+    "Coordinator",
+    "Federation",
+    "Keeper",
+    "Paths",
+    "Resources",
+    "RunDefaults",
+    "Site",
+    "SitePolicy",
+]
+
+SERVICE = "superlink"  # as containers and pods call the SuperLink, whatever its host is called
 
 
 def _is_payload(value: Any) -> bool:
@@ -57,6 +69,8 @@ class Coordinator:
         Port of the SuperLink for its ServerApps and for the keeper: HTTPS.
     runs : Path
         Folder of the runs.
+    memory : int
+        MiB that the SuperLink's container may use, and as many that of its ServerApps.
     """
 
     host: Host
@@ -64,6 +78,7 @@ class Coordinator:
     fleet_port: Port = 9092
     http_port: Port = 8000
     runs: Path = Path("runs")
+    memory: Count = 2048
 
 
 @dataclass(frozen=True)
@@ -76,10 +91,13 @@ class Resources:
         Cores; trainers of one machine share its cores.
     tokens_at_once : int
         Tokens that go through the model at once, padding included: what decides the trainer's memory.
+    memory : int
+        MiB that the trainer's container may use.
     """
 
     threads: Count = 1
     tokens_at_once: Count = 512
+    memory: Count = 4096
 
 
 @dataclass(frozen=True)
@@ -225,6 +243,22 @@ class Paths:
     state: Path = Path("state")
 
 
+@dataclass(frozen=True)
+class Containers:
+    """Which images containers are made of.
+
+    Attributes
+    ----------
+    images : str
+        What stands before the role in an image's name: a registry and a folder, or what `make images` gives.
+    tag : str
+        Tag of the images; "" is the version of the kit that renders.
+    """
+
+    images: Text = "fedlora-"
+    tag: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Federation:
     """The whole file.
@@ -253,6 +287,8 @@ class Federation:
         How patiently the keeper looks after runs.
     paths : Paths
         Where parts keep what outlives them.
+    containers : Containers
+        Which images containers are made of.
     """
 
     name: Name
@@ -265,6 +301,7 @@ class Federation:
     run: RunDefaults = field(default_factory=RunDefaults)
     keeper: Keeper = field(default_factory=Keeper)
     paths: Paths = field(default_factory=Paths)
+    containers: Containers = field(default_factory=Containers)
 
     @property
     def run_recipe(self) -> Recipe:
@@ -280,8 +317,8 @@ class Federation:
 
     @property
     def superlink_names(self) -> tuple[str, ...]:
-        """The names that the SuperLink's certificate is for: its host, and what its own machine calls it."""
-        return tuple(dict.fromkeys((self.coordinator.host, "localhost", "127.0.0.1")))
+        """The names that the SuperLink's certificate is for: its host, what containers call it, and loopback."""
+        return tuple(dict.fromkeys((self.coordinator.host, SERVICE, "localhost", "127.0.0.1")))
 
     def recipes_of(self, site: Site) -> tuple[Recipe, ...]:
         """Return the recipes that `site` allows."""

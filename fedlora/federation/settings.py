@@ -75,8 +75,13 @@ def supernode_settings(federation: Federation, site: Site, places: SitePlaces) -
     }
 
 
-def keeper_settings(federation: Federation, *, superlink: str, ca_certificate: Path) -> dict[str, Any]:
-    """Return ``keeper.toml``; `superlink` is HOST:PORT of the SuperLink's HTTP APIs."""
+def keeper_settings(
+    federation: Federation, *, superlink: str, ca_certificate: Path, admin: Path | None = None
+) -> dict[str, Any]:
+    """Return ``keeper.toml``.
+
+    `superlink` is HOST:PORT of the SuperLink's HTTP APIs, `admin` the folder of a certificate for them if need be.
+    """
     return {
         "superlink": superlink,
         "ca-certificate": ca_certificate,
@@ -85,4 +90,5 @@ def keeper_settings(federation: Federation, *, superlink: str, ca_certificate: P
         "first-pause": federation.keeper.first_pause,
         "most-pause": federation.keeper.most_pause,
         "fruitless": federation.keeper.fruitless,
+        **({} if admin is None else {"admin": admin}),
     }

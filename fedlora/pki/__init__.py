@@ -1,6 +1,12 @@
-"""Keys and certificates: a CA, a server certificate for the SuperLink, a node key for each site."""
+"""Keys and certificates: a CA, a server certificate for the SuperLink, one for each admin, a node key for each site."""
 
-from fedlora.pki.certificates import Authority, create_authority, issue_server_certificate, key_fingerprint
+from fedlora.pki.certificates import (
+    Authority,
+    create_authority,
+    issue_admin_certificate,
+    issue_server_certificate,
+    key_fingerprint,
+)
 from fedlora.pki.node_keys import create_node_key, public_key_pem
 from fedlora.pki.secret_files import create_secret, private_directory, write_private
 
@@ -9,6 +15,7 @@ __all__ = [
     "create_authority",
     "create_node_key",
     "create_secret",
+    "issue_admin_certificate",
     "issue_server_certificate",
     "key_fingerprint",
     "private_directory",

@@ -13,9 +13,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fedlora.errors import CredentialError
 
 __all__ = [
+    "ADMIN_PURPOSE",
     "CA_USAGE",
     "SERVER_PURPOSE",
     "SERVER_USAGE",
+    "admin_certificate",
     "alternative_names",
     "authority_certificate",
     "authority_subject",
@@ -31,6 +33,7 @@ DNS_NAME = re.compile(
 )
 CLOCK_SLACK = timedelta(minutes=5)  # a peer whose clock is a little behind must not find us not yet valid
 SERVER_PURPOSE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+ADMIN_PURPOSE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
 
 
 def _key_usage(*, certificate_sign: bool) -> x509.KeyUsage:
@@ -98,17 +101,33 @@ def server_certificate(
         raise CredentialError(
             "a server certificate on the CA's own key would give one key two roles; make another key for the server"
         )
-    issuer_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return (
-        _builder(_name(names[0]), issuer.subject, public_key, days)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(SERVER_USAGE, critical=True)
-        .add_extension(SERVER_PURPOSE, critical=False)
+        _leaf(_name(names[0]), public_key, SERVER_PURPOSE, issuer, days)
         .add_extension(alternatives, critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False)
         .sign(issuer_key, hashes.SHA384())
     )
+
+
+def admin_certificate(
+    public_key: ec.EllipticCurvePublicKey,
+    name: str,
+    *,
+    issuer: x509.Certificate,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    days: int,
+) -> x509.Certificate:
+    """Return an admin's certificate for `public_key`: it opens the Control API, and serves nothing.
+
+    Raises
+    ------
+    CredentialError
+        If the name cannot stand in a certificate, or the days are not 0 to 36500.
+    """
+    if not 0 < len(name) <= MOST_COMMON_NAME or not name.isprintable() or name != name.strip():
+        raise CredentialError(
+            f"{name!r} cannot name an admin; allowed: 1 to {MOST_COMMON_NAME} printable characters, no space at an end"
+        )
+    return _leaf(_name(name), public_key, ADMIN_PURPOSE, issuer, days).sign(issuer_key, hashes.SHA384())
 
 
 def server_request(key: ec.EllipticCurvePrivateKey, names: Sequence[str]) -> x509.CertificateSigningRequest:
@@ -167,6 +186,25 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin - CLOCK_SLACK)
         .not_valid_after(begin + timedelta(days=days))
+    )
+
+
+def _leaf(
+    subject: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    purpose: x509.ExtendedKeyUsage,
+    issuer: x509.Certificate,
+    days: int,
+) -> x509.CertificateBuilder:
+    """Begin a certificate that signs no others."""
+    issuer_id = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return (
+        _builder(subject, issuer.subject, public_key, days)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(SERVER_USAGE, critical=True)
+        .add_extension(purpose, critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False)
     )
 
 

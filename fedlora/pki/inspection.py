@@ -184,11 +184,11 @@ def _certificate_problems(one: _Found, beside: Sequence[_Found]) -> Iterable[str
         yield f"{name} is not valid yet; look at this machine's clock"
     if role_of(certificate) is Role.OTHER:
         yield f"{name} is of no role of fedlora's, or of more than one; one certificate has one role"
-    expected = {"ca.crt": Role.AUTHORITY, "server.crt": Role.SERVER}.get(name)
+    expected = {"ca.crt": Role.AUTHORITY, "server.crt": Role.SERVER, "admin.crt": Role.ADMIN}.get(name)
     if expected and role_of(certificate) is not expected:
         yield f"{name} is not the certificate of a {expected}, as its name says"
     authority = next((other for other in beside if other.file.name == "ca.crt"), None)
-    if name == "server.crt" and authority is not None and not _issued(certificate, authority.content):
+    if name in ("server.crt", "admin.crt") and authority is not None and not _issued(certificate, authority.content):
         yield f"{name} was not issued by ca.crt beside it; renew it, or bring the right ca.crt"
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedlora.errors import CredentialError
 from fedlora.pki.certificates import Authority
-from fedlora.pki.contents import SERVER_PURPOSE
+from fedlora.pki.contents import ADMIN_PURPOSE, SERVER_PURPOSE
 from fedlora.pki.secret_files import previous
 
 __all__ = [
@@ -39,12 +39,13 @@ class Role(StrEnum):
 
     AUTHORITY = "CA"
     SERVER = "SuperLink server"
+    ADMIN = "admin"
     OTHER = "other"
 
     @property
     def stem(self) -> str:
         """Name of its files, without ``.crt`` and ``.key``."""
-        return {Role.AUTHORITY: "ca", Role.SERVER: "server"}[self]
+        return {Role.AUTHORITY: "ca", Role.SERVER: "server", Role.ADMIN: "admin"}[self]
 
 
 def role_of(certificate: x509.Certificate) -> Role:
@@ -57,7 +58,9 @@ def role_of(certificate: x509.Certificate) -> Role:
     signs = usage is None or usage.key_cert_sign
     if constraints is not None and constraints.ca:
         return Role.AUTHORITY if signs and purpose is None else Role.OTHER
-    return Role.SERVER if purpose == SERVER_PURPOSE and not (usage is not None and signs) else Role.OTHER
+    if usage is not None and signs:
+        return Role.OTHER
+    return {SERVER_PURPOSE: Role.SERVER, ADMIN_PURPOSE: Role.ADMIN}.get(purpose, Role.OTHER)
 
 
 def read_certificate(file: Path) -> x509.Certificate:
@@ -223,4 +226,6 @@ def _check_role(certificate: x509.Certificate, file: Path, wanted: Role) -> None
 def _how_to_make(role: Role) -> str:
     if role is Role.AUTHORITY:
         return "name the CA's folder, or make a CA with: fedlora pki init DIR --federation NAME"
+    if role is Role.ADMIN:
+        return "make a pair with: fedlora pki admin"
     return "make a pair with: fedlora pki server, or away from the CA: fedlora pki request"

@@ -10,7 +10,7 @@ from fedlora.errors import PortInUseError
 from fedlora.processes import check_ports_free
 from supernode.doctor.findings import Outcome, check, fail, ok, skipped, warn
 from supernode.doctor.training import Needs
-from supernode.last_call import LastCall
+from supernode.heartbeat import node_heartbeat
 from supernode.settings import NodeSettings
 from supernode.trainer.settings import TrainerSettings
 
@@ -86,7 +86,7 @@ def worker_port(settings: NodeSettings) -> tuple[Outcome, str, str]:
     try:
         check_ports_free({"worker": settings.runtime_port})
     except PortInUseError as error:
-        if LastCall.of(settings.state).healthy:
+        if node_heartbeat(settings.state).healthy:
             return ok(f"{settings.runtime_port} on 127.0.0.1 is held by this site's running supernode")
         return fail(
             f"{str(error).partition('. ')[0]}, and this site's supernode does not run",

@@ -19,12 +19,12 @@ import pytest
 
 from fedlora import flower, pki
 from fedlora.cli.local.federation import LocalFederation
-from fedlora.cli.settings_file import write_settings
 from fedlora.errors import ControlError
 from fedlora.federation import Coordinator, Keeper, Paths, Site
 from fedlora.federation import Federation as Description
 from fedlora.processes import Part, Parts, free_ports
 from fedlora.recipes import Recipe
+from fedlora.settings_file import write_settings
 from superlink.control import Attempt
 from superlink.ledger import Ledger
 from superlink.run_config import RunConfig

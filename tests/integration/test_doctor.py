@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fedlora import pki
-from fedlora.cli.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.recipes import Recipe
+from fedlora.settings_file import write_settings
 from tests.integration.conftest import write_node_settings
 
 

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from supernode.last_call import LastCall
+from supernode.heartbeat import node_heartbeat
 
 
 def children(pid: int) -> dict[str, int]:
@@ -24,7 +24,7 @@ def children(pid: int) -> dict[str, int]:
 
 
 def test_a_node_killed_with_9_does_not_wait_until_its_heartbeat_lapses(running, figure):
-    last_call = LastCall.of(running.site("site-1") / "supernode")
+    last_call = node_heartbeat(running.site("site-1") / "supernode")
     running.parts.wait_until(lambda: last_call.healthy, "the node", 60)  # the SuperLink knows it before it does
     part = running.part("site-1-supernode")
     os.killpg(part.process.pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from fedlora.phases import COORDINATOR
 from superlink.initialisation import initial_adapter
 from superlink.ledger import Ledger
-from supernode.last_call import LastCall
+from supernode.heartbeat import node_heartbeat
 from tests.integration import stub_trainer
 
 
@@ -88,7 +88,7 @@ def test_no_app_is_installed_at_a_site(running, finished):
 
 def test_a_node_is_healthy_while_it_is_idle(running):
     for site in running.sites:
-        last = LastCall.of(running.site(site) / "supernode")
+        last = node_heartbeat(running.site(site) / "supernode")
         assert last.healthy
         assert last.seconds_ago() < 10
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from fedlora import flower, pki
 from fedlora.cli.local.credentials import complete_coordinator, complete_site
-from fedlora.cli.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.errors import ConfigurationError, CredentialError
 from fedlora.federation import Federation, Site
@@ -16,9 +15,10 @@ from fedlora.federation.settings import SitePlaces, keeper_settings, supernode_s
 from fedlora.language_model import BaseModel
 from fedlora.pki.node_keys import public_key_sha256
 from fedlora.processes import Parts, check_ports_free
+from fedlora.settings_file import write_settings
 from fedlora.shards import load_records
 from superlink.control import Control
-from supernode.last_call import LastCall
+from supernode.heartbeat import node_heartbeat
 
 __all__ = ["COORDINATOR", "LocalFederation", "http_address"]
 
@@ -188,7 +188,7 @@ class LocalFederation:
                 )
 
     def _has_called(self, name: str) -> bool:
-        last_call = LastCall.of(self._places(self._site(name)).supernode_state)
+        last_call = node_heartbeat(self._places(self._site(name)).supernode_state)
         return time.time() - last_call.seconds_ago() > self.started_at
 
     def _as_seen_here(self) -> Federation:

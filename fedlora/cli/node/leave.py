@@ -53,9 +53,9 @@ def _known_by(settings: "NodeSettings") -> str:
 
 
 def _say_what_is_left_to_do(settings: "NodeSettings", sha256: str) -> None:
-    from supernode.last_call import LastCall
+    from supernode.heartbeat import node_heartbeat
 
-    last = LastCall.of(settings.state)
+    last = node_heartbeat(settings.state)
     if last.healthy:
         typer.echo(
             f"its supernode has reached the SuperLink {last.seconds_ago():.0f} s ago: it says so to whoever asks,"

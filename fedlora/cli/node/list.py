@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fedlora.cli.node.superlink import CertificateOption, SuperLinkOption, reach
+from fedlora.cli.node.superlink import AdminOption, CertificateOption, SuperLinkOption, reach
 from fedlora.cli.options import Format, FormatOption
 
 if TYPE_CHECKING:
@@ -16,13 +16,16 @@ __all__ = ["list_nodes"]
 
 
 def list_nodes(
-    superlink: SuperLinkOption, ca_certificate: CertificateOption, output: FormatOption = Format.TABLE
+    superlink: SuperLinkOption,
+    ca_certificate: CertificateOption,
+    admin: AdminOption = None,
+    output: FormatOption = Format.TABLE,
 ) -> None:
     """List the nodes that were ever registered, by name; keys of unregistered ones are spent."""
     from rich.console import Console
     from rich.table import Table
 
-    with reach(superlink, ca_certificate) as control:
+    with reach(superlink, ca_certificate, admin) as control:
         found = [_about(node) for node in control.node_list()]
     if output is Format.JSON:
         typer.echo(json.dumps(found, indent=2))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedlora.cli.node.superlink import CertificateOption, NodeName, SuperLinkOption, reach
+from fedlora.cli.node.superlink import AdminOption, CertificateOption, NodeName, SuperLinkOption, reach
 
 if TYPE_CHECKING:
     from superlink.control import Node
@@ -20,6 +20,7 @@ def register(
     ],
     superlink: SuperLinkOption,
     ca_certificate: CertificateOption,
+    admin: AdminOption = None,
 ) -> None:
     """Admit a site to the SuperLink by its public key."""
     from fedlora.errors import RunError
@@ -29,7 +30,7 @@ def register(
     check_name(name, RunError)
     pem = public_key_pem(public_key)
     sha256 = public_key_sha256(pem)
-    with reach(superlink, ca_certificate) as control:
+    with reach(superlink, ca_certificate, admin) as control:
         _check_new(name, sha256, control.node_list())
         node_id = control.register_node(pem, name)
     typer.echo(f"node {name} is registered with the id {node_id}")

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from superlink.control import Control
 
-__all__ = ["CertificateOption", "NodeName", "SuperLinkOption", "reach"]
+__all__ = ["AdminOption", "CertificateOption", "NodeName", "SuperLinkOption", "reach"]
 
 NodeName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the site.", show_default=False)]
 SuperLinkOption = Annotated[
@@ -18,10 +18,18 @@ SuperLinkOption = Annotated[
 CertificateOption = Annotated[
     Path, typer.Option(metavar="FILE", help="The federation's CA certificate.", show_default=False)
 ]
+AdminOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder with admin.crt and admin.key, where the SuperLink is behind a proxy that asks for them.",
+        show_default=False,
+    ),
+]
 ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):(\d{1,5})")
 
 
-def reach(superlink: str, ca_certificate: Path) -> "Control":
+def reach(superlink: str, ca_certificate: Path, admin: Path | None = None) -> "Control":
     """Return a client of the Control API.
 
     Raises
@@ -29,14 +37,17 @@ def reach(superlink: str, ca_certificate: Path) -> "Control":
     ConfigurationError
         If the address is none.
     CredentialError
-        If the certificate is not that of a CA, or its time is not now.
+        If the certificate is not that of a CA, the admin's is none, or the time of either is not now.
     """
     from fedlora.errors import ConfigurationError
-    from fedlora.pki.reading import read_ca_certificate
+    from fedlora.pki.reading import Role, check_time, read_ca_certificate, read_pair
     from superlink.control import Control
 
     parts = ADDRESS.fullmatch(superlink)
     if parts is None or not 0 < int(parts[1]) < 2**16:
         raise ConfigurationError(f"--superlink {superlink!r} is no address; allowed: HOST:PORT, as in localhost:8000")
     read_ca_certificate(ca_certificate)
-    return Control(superlink, ca_certificate)
+    if admin is not None:
+        certificate, _ = read_pair(admin, Role.ADMIN)
+        check_time(certificate, admin / "admin.crt", "make another with: fedlora pki admin")
+    return Control(superlink, ca_certificate, admin=admin)

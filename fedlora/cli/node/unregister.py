@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from fedlora.cli.node.superlink import CertificateOption, NodeName, SuperLinkOption, reach
+from fedlora.cli.node.superlink import AdminOption, CertificateOption, NodeName, SuperLinkOption, reach
 
 __all__ = ["unregister"]
 
@@ -13,6 +13,7 @@ def unregister(
     name: NodeName,
     superlink: SuperLinkOption,
     ca_certificate: CertificateOption,
+    admin: AdminOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Turn a site away from now on; its key can never be registered again."""
@@ -20,7 +21,7 @@ def unregister(
     from fedlora.names import check_name
 
     check_name(name, RunError)
-    with reach(superlink, ca_certificate) as control:
+    with reach(superlink, ca_certificate, admin) as control:
         registered = [node for node in control.node_list() if node.registered]
         found = [node for node in registered if node.name == name]
         if not found:

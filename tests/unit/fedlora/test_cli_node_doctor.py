@@ -20,16 +20,16 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from fedlora.cli.main import application
-from fedlora.cli.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.errors import UnfitSiteError
 from fedlora.pki import create_authority, create_node_key, create_secret, issue_server_certificate
 from fedlora.processes import free_ports
 from fedlora.recipes import Recipe
+from fedlora.settings_file import write_settings
 from fedlora.shards import read_records
 from fedlora.shards.shard import write_shard
 from supernode.doctor import machine
-from supernode.last_call import LastCall
+from supernode.heartbeat import node_heartbeat
 
 RECIPE = Recipe("finance", rank=2, alpha=4, target_modules=("q_proj",))
 GOOD = """\
@@ -473,7 +473,7 @@ def test_a_worker_port_that_others_hold(site):
             "not run; stop what listens there, or write another runtime-port into supernode.toml"
         ]
         (site / "supernode").mkdir()
-        LastCall.of(site / "supernode").note()
+        node_heartbeat(site / "supernode").note()
         assert differing(site) == [
             "ok       worker port         PORT on 127.0.0.1 is held by this site's running supernode"
         ]

@@ -8,10 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fedlora.cli.main import application
-from fedlora.cli.settings_file import write_settings
 from fedlora.errors import ConfigurationError, CredentialError, WithdrawalError
 from fedlora.pki.node_keys import create_node_key, public_key_pem, public_key_sha256
-from supernode.last_call import LastCall
+from fedlora.settings_file import write_settings
+from supernode.heartbeat import node_heartbeat
 from supernode.withdrawal import FILE, withdrawal
 
 
@@ -130,7 +130,7 @@ def test_leave_goes_on_where_it_was_cut_off(site):
     key = (site / "node.key").read_bytes()
     said("leave", site, "--reason", "over", "--yes")
     (site / "node.key").write_bytes(key)  # as if it had ended between the mark and the key
-    LastCall.of(site / "supernode").note()
+    node_heartbeat(site / "supernode").note()
     assert said("leave", site, "--reason", "over", "--yes").splitlines()[1:3] == [
         "its supernode has reached the SuperLink 0 s ago: it says so to whoever asks,",
         "until you stop it, and cannot be started again",

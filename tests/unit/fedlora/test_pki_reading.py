@@ -149,7 +149,7 @@ TO_DO_BOTH = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKe
         ([CA, (SERVER_USAGE, True)], Role.OTHER),
         ([NO_CA, (SERVER_USAGE, True), TO_SERVE], Role.SERVER),
         ([NO_CA, (CA_USAGE, True), TO_SERVE], Role.OTHER),
-        ([NO_CA, (SERVER_USAGE, True), TO_CALL], Role.OTHER),
+        ([NO_CA, (SERVER_USAGE, True), TO_CALL], Role.ADMIN),
         ([NO_CA, (SERVER_USAGE, True), TO_DO_BOTH], Role.OTHER),
         ([NO_CA, (SERVER_USAGE, True)], Role.OTHER),
         ([TO_SERVE], Role.SERVER),

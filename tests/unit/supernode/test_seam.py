@@ -92,9 +92,9 @@ def test_looks_are_frequent_after_a_message_and_rare_when_idle(monkeypatch):
 def test_the_last_call_tells_whether_a_node_is_healthy(tmp_path):
     import os
 
-    from supernode.last_call import LastCall
+    from fedlora.heartbeat import Heartbeat
 
-    last = LastCall(tmp_path / "last")
+    last = Heartbeat(tmp_path / "last")
     assert not last.healthy
     last.note()
     assert last.healthy

@@ -8,12 +8,12 @@ import time
 import numpy as np
 import pytest
 
-from fedlora.cli.settings_file import write_settings
 from fedlora.domains import domain
 from fedlora.errors import PolicyError, TrainerError, WireError
 from fedlora.language_model import BaseModel
 from fedlora.phases import TOLD, figure
 from fedlora.recipes import Recipe
+from fedlora.settings_file import write_settings
 from fedlora.shards import read_records, write_records
 from fedlora.shards.shard import write_shard
 from fedlora.wire import AdapterSpec, decode, encode

@@ -7,13 +7,18 @@ from typing import Any
 
 import tomli_w
 
-__all__ = ["write_settings"]
+__all__ = ["settings_text", "write_settings"]
 
 
 def write_settings(settings: Mapping[str, Any], file: Path) -> Path:
     """Write `settings` as TOML, dataclasses as tables and paths as text, and return `file`."""
-    file.write_text(tomli_w.dumps({key: _plain(value) for key, value in settings.items()}), encoding="utf-8")
+    file.write_text(settings_text(settings), encoding="utf-8")
     return file
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Return what `write_settings` writes."""
+    return tomli_w.dumps({key: _plain(value) for key, value in settings.items()})
 
 
 def _plain(value: Any) -> Any:

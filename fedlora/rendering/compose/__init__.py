@@ -1,0 +1,25 @@
+"""Compose files: a folder for the coordinator and one for each site, each self-contained."""
+
+from fedlora.federation import Federation
+from fedlora.rendering.compose.coordinator import coordinator_files
+from fedlora.rendering.compose.site import site_files
+
+__all__ = ["compose_files"]
+
+
+def compose_files(federation: Federation, ca_certificate: bytes | None = None) -> dict[str, bytes]:
+    """Return every file by its name below the folder that is rendered to; the same federation, the same bytes.
+
+    Parameters
+    ----------
+    federation : Federation
+        What to deploy.
+    ca_certificate : bytes, optional
+        The federation's ``ca.crt``, for the sites' folders; without it, each site has to put it there.
+    """
+    files = {f"coordinator/{name}": text.encode() for name, text in coordinator_files(federation).items()}
+    for site in federation.site:
+        files |= {f"site-{site.name}/{name}": text.encode() for name, text in site_files(federation, site).items()}
+        if ca_certificate is not None:
+            files[f"site-{site.name}/ca.crt"] = ca_certificate
+    return files

@@ -1,0 +1,122 @@
+"""haproxy's configurations: the coordinator's one entrance, and a site's one way out."""
+
+import ipaddress
+
+from fedlora.federation import Federation, Site
+from fedlora.federation.description import SERVICE
+
+__all__ = [
+    "ADMIN_PORT",
+    "FLEET_PORT",
+    "HEALTH",
+    "INSIDE",
+    "RUNTIME_ENTRANCE",
+    "RUNTIME_PORT",
+    "entrance_configuration",
+    "gateway_command",
+    "relay_configuration",
+]
+
+FLEET_PORT, ADMIN_PORT, RUNTIME_PORT, HEALTH_PORT = 9092, 8000, 8001, 8404  # inside containers
+INSIDE = f"{SERVICE}-inside"  # the SuperLink itself; by SERVICE, clients reach the gateway
+RUNTIME_ENTRANCE = "runtime-entrance"  # the gateway on the ServerApp's network
+CONFIGURATION = "/etc/fedlora/haproxy.cfg"
+ASK = f"import urllib.request as request; request.urlopen('http://127.0.0.1:{HEALTH_PORT}/health', timeout=5)"
+HEALTH = ("python3", "-c", ASK)
+
+COMMON = f"""\
+global
+    log stdout format raw local0 info
+    maxconn 512
+    ssl-load-extra-del-ext
+    ssl-default-bind-options ssl-min-ver TLSv1.2
+
+defaults
+    log global
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+
+# An address that cannot be looked up just now stays as it was.
+resolvers docker
+    nameserver docker 127.0.0.11:53
+    hold valid 5s
+    hold nx 24d
+    hold other 24d
+    hold refused 24d
+    hold timeout 24d
+    hold obsolete 24d
+
+frontend health
+    mode http
+    bind 127.0.0.1:{HEALTH_PORT}
+    monitor-uri /health
+"""
+RESOLVED = "resolvers docker init-addr libc,none"
+
+
+def gateway_command() -> list[str]:
+    """Return the command of a gateway in the foreground."""
+    return ["haproxy", "-db", "-f", CONFIGURATION]
+
+
+def relay_configuration(federation: Federation, site: Site) -> str:
+    """Return the configuration of a site's relay: one port, one target, and TLS passes through unopened."""
+    target = federation.superlink_of(site)
+    return f"""\
+# The one way out of site {site.name}: to {target}, and nowhere else.
+{COMMON}
+frontend fleet
+    mode tcp
+    bind :{FLEET_PORT}
+    default_backend fleet
+
+backend fleet
+    mode tcp
+    server {SERVICE} {target}{"" if _is_address(target.rsplit(":", 1)[0]) else f" {RESOLVED}"}
+"""
+
+
+def entrance_configuration() -> str:
+    """Return the configuration of the coordinator's entrance: who reaches what of the SuperLink."""
+    tls = "ssl crt /run/secrets/server.crt"
+    return f"""\
+# Sites reach the Fleet API, which knows them by their keys. Flower's port for all else has no login: admins reach
+# its Control API with a certificate of this federation, its ServerApps reach its Runtime API, and the rest is closed.
+{COMMON}
+frontend fleet
+    mode tcp
+    bind :{FLEET_PORT}
+    default_backend fleet
+
+backend fleet
+    mode tcp
+    server {SERVICE} {INSIDE}:{FLEET_PORT} {RESOLVED}
+
+frontend control
+    mode http
+    bind :{ADMIN_PORT} {tls} ca-file /run/secrets/ca.crt verify required
+    http-request deny deny_status 403 unless {{ path_beg /v1/control/ }}
+    http-request deny deny_status 403 if {{ path_sub .. }}
+    default_backend http
+
+frontend runtime
+    mode http
+    bind {RUNTIME_ENTRANCE}:{RUNTIME_PORT} {tls}
+    http-request deny deny_status 403 unless {{ path_beg /v1/runtime/ }}
+    http-request deny deny_status 403 if {{ path_sub .. }}
+    default_backend http
+
+backend http
+    mode http
+    default-server ssl verify required ca-file /run/secrets/ca.crt sni str({SERVICE}) verifyhost {SERVICE}
+    server {SERVICE} {INSIDE}:8000 {RESOLVED}
+"""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
