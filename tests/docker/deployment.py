@@ -44,14 +44,15 @@ class Deployment:
     def render(self, model: Path, records: dict[str, Path]) -> None:
         """Write the federation's file, render it, and make the coordinator's credentials, as its README says."""
         sites = "".join(
-            f'[[site]]\nname = "{name}"\ndomain = "{name}"\nshard = "{records[name]}"\nresources.memory = 3072\n'
+            f'[[site]]\nname = "{name}"\ndomain = "{name}"\nshard = "{records[name]}"\n'
+            'superlink = "coordinator.example:9092"\nresources.memory = 3072\n'
             for name in SITES
         )
         file = self.folder / "federation.toml"
         file.write_text(
             f'name = "{self.name}"\nbase-model = "{model}"\n[coordinator]\nhost = "coordinator.example"\n'
             f"fleet-port = {self.ports[0]}\nhttp-port = {self.ports[1]}\n{sites}"
-            '[[recipe]]\ndomain = "finance"\nrounds = 3\nsteps = 2\nbatch = 2\nlength = 64\nrank = 4\n'
+            '[[recipe]]\ndomain = "finance"\nrounds = 3\nsteps = 2\nbatch = 4\nlength = 64\nrank = 4\n'
             f"[run]\ndomains = {json.dumps(SITES)}\nmin-sites = 3\ndeadline = 300\n"
         )
         fedlora("pki", "init", self.folder / "ca", "--federation", self.name)

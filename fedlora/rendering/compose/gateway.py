@@ -33,6 +33,8 @@ global
 
 defaults
     log global
+    option tcplog
+    option dontlog-normal
     timeout connect 5s
     timeout client 1h
     timeout server 1h
