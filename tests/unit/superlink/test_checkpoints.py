@@ -5,6 +5,7 @@ import pytest
 from safetensors import SafetensorError
 
 from fedlora.errors import CheckpointError, ReplacedError
+from fedlora.phases import Stopwatch
 from superlink.checkpoints import Checkpoints
 from superlink.commits import Commits
 from superlink.initialisation import initial_adapter
@@ -29,7 +30,7 @@ def commit(run, number, seed=0, **options):
     folder, ledger = run
     ledger.start_round(number, options.get("epoch", 1), {"a": 1})
     made = commits(folder, **options)
-    made.begin(number, initial_adapter(SPEC, seed))
+    made.begin(number, initial_adapter(SPEC, seed), Stopwatch())
     made.finish()
 
 
@@ -107,7 +108,7 @@ def test_a_replaced_attempt_commits_nothing(run):
     ledger.start_round(1, 1, {"a": 1})
     ledger.start_attempt(2, 2)
     late = commits(folder, epoch=1)
-    late.begin(1, initial_adapter(SPEC, 0))
+    late.begin(1, initial_adapter(SPEC, 0), Stopwatch())
     with pytest.raises(ReplacedError, match="epoch 1 is over: epoch 2 has begun"):
         late.finish()
     assert "round-0001" not in names(folder)
@@ -124,7 +125,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(run, monkeypatch, 
 
     monkeypatch.setattr("superlink.checkpoints.write_adapter", full)
     made = commits(folder)
-    made.begin(1, initial_adapter(SPEC, 0))
+    made.begin(1, initial_adapter(SPEC, 0), Stopwatch())
     with pytest.raises(CheckpointError, match=r"the checkpoint of round 1 cannot be written: .*No space left"):
         made.finish()
     assert names(folder) == []
