@@ -14,7 +14,7 @@ from superlink.checkpoints import Checkpoints
 from superlink.ledger import Ledger
 from superlink.runs import RunFolder, RunState, verdict
 from tests.integration import stub_trainer
-from tests.integration.test_survival import finish, in_round, submit, wait
+from tests.integration.test_survival import finish, hold, in_round, submit, wait
 
 ROUND_BYTES = 2 * 2 * (4 * stub_trainer.spec().size)  # two sites, both directions, headers left out
 
@@ -97,6 +97,7 @@ def test_a_run_of_another_federation_is_left_alone(kept):
 
 
 def test_a_run_is_not_resumed_on_another_base_model(kept):
+    hold(kept, 2)
     folder = submit(kept)
     wait(kept, folder, in_round(2))
     folder.stop()
@@ -119,11 +120,13 @@ def test_a_forecast_beyond_the_budget_is_refused_with_the_arithmetic(kept):
 
 
 def test_a_stopped_run_keeps_what_it_has_and_goes_on_when_resumed(kept):
+    hold(kept, 2)
     folder = submit(kept)
     wait(kept, folder, in_round(2))
     folder.stop()
     assert finish(kept, folder).state is RunState.STOPPED
     assert folder.checkpoints.newest().round == 1
+    hold(kept, 4)
     folder.resume(epoch=1)
     assert finish(kept, folder).state is RunState.COMPLETED
     assert len(epochs(folder)) == 2
@@ -140,6 +143,7 @@ def test_flowers_own_commands_stay_usable(kept, tmp_path):
         environment = {**os.environ, **flower.environment(tmp_path)}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
 
+    hold(kept, 2)
     folder = submit(kept)
     wait(kept, folder, in_round(2))
     run_id = str(ledger_of(folder).attempts()[0].flower_run)
@@ -148,6 +152,7 @@ def test_flowers_own_commands_stay_usable(kept, tmp_path):
     assert finish(kept, folder).state is RunState.STOPPED
     assert epochs(folder) == [(1, "lost")]
     assert "round 1 of 3" in flwr("log", "--show", run_id)
+    hold(kept, 4)
     folder.resume(epoch=1)
     assert finish(kept, folder).state is RunState.COMPLETED
     assert epochs(folder) == [(1, "lost"), (2, "completed")]

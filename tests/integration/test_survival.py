@@ -242,10 +242,12 @@ def test_a_full_disk_holds_a_run_up_until_there_is_room(kept, full_disk):
 
 def test_a_damaged_checkpoint_costs_its_round_and_no_more(kept):
     """Cut in half while the run is stopped: the one before it is taken, and the log says so."""
+    hold(kept, 3)
     folder = submit(kept)
     wait(kept, folder, in_round(3))
     folder.stop()
     assert finish(kept, folder).state is RunState.STOPPED
+    hold(kept, 4)
     newest = folder.checkpoints.newest_folder() / "adapter_model.safetensors"
     newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2])
     folder.resume(epoch=1)
