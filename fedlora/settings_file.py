@@ -7,12 +7,24 @@ from typing import Any
 
 import tomli_w
 
+from fedlora.errors import ConfigurationError
+from fedlora.folders import replace_durably
+
 __all__ = ["settings_text", "write_settings"]
 
 
 def write_settings(settings: Mapping[str, Any], file: Path) -> Path:
-    """Write `settings` as TOML, dataclasses as tables and paths as text, and return `file`."""
-    file.write_text(settings_text(settings), encoding="utf-8")
+    """Write `settings` as TOML, dataclasses as tables and paths as text, and return `file`.
+
+    Raises
+    ------
+    ConfigurationError
+        If the disk does not take it; what stood there stays.
+    """
+    try:
+        replace_durably(file, settings_text(settings).encode())
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from error
     return file
 
 

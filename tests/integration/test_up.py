@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -177,6 +178,16 @@ def test_what_is_wrong_is_named_before_anything_starts(machine, spoil, options, 
     assert not list((machine / "state" / "logs").glob("superlink.log")) if (machine / "state").is_dir() else True
     if (machine / "state").is_file():
         (machine / "state").unlink()
+
+
+def test_a_port_in_use_is_named_before_anything_starts(machine):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = fedlora("up", "--set", f"site.lab.runtime-port={port}", cwd=machine, code=32)
+    assert f"port {port} (supernode of lab) on 127.0.0.1 is in use" in said
+    assert not list((machine / "state").glob("coordinator"))
 
 
 def test_the_whole_path_with_four_parties(tmp_path, tiny_model, no_strays):

@@ -145,4 +145,7 @@ class Supervisor:
             pid = part.process.pid if part.alive else 0
             rows.append(PartState(part.name, pid, life.since, life.restarts, life.ending, str(part.log)))
         self.status = replace(status, parts=tuple(rows))
-        self.board.write(self.status)
+        try:
+            self.board.write(self.status)
+        except OSError as error:  # a full disk must not stop a federation that runs
+            log.error("%s cannot be written, so fedlora status says what was: %s", self.board.file, error)
