@@ -35,7 +35,7 @@ def test_three_rounds_of_three_sites(trained):
     assert trained["state"] == "completed", trained
     assert trained["rounds_done"] == 3
     turns = [(turn["round"], turn["site"], turn["outcome"]) for turn in trained["turns"]]
-    assert sorted(turns) == [(number, site, "aggregated") for number in (1, 2, 3) for site in sorted(SITES)]
+    assert sorted(turns) == [(number, site, "answered") for number in (1, 2, 3) for site in sorted(SITES)]
 
 
 def test_every_service_is_healthy(deployment, trained):
