@@ -354,5 +354,7 @@ def test_coordinator(ca, tmp_path):
         *("admin.crt", "admin.key", "ca.crt", "server.crt", "server.key", "superexec.secret")
     ]
     before = contents(to)
-    assert "ca.crt exists already and is not overwritten" in refused("coordinator", ca, "--federation", file, "--to", to)
+    assert "ca.crt exists already and is not overwritten" in refused(
+        "coordinator", ca, "--federation", file, "--to", to
+    )
     assert contents(to) == before
