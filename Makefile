@@ -13,7 +13,7 @@ FLOWER := $(shell sed -n 's/^flwr==//p' constraints.txt)
 BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION=$(VERSION) --build-arg FLOWER=$(FLOWER)
 ROLES := superlink serverapp supernode gateway trainer evaluator
 
-.PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda test test-fast lint format docs proto clean
+.PHONY: help install install-dev demo images images-cuda test test-docker test-fast lint format docs proto clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -47,8 +47,11 @@ images-cuda:     ## build the images that compute, for CUDA
 	@for role in trainer evaluator; do \
 		$(BUILD) --quiet --target $$role --build-arg TORCH=cuda --tag fedlora-$$role:$(VERSION)-cuda . || exit 1; done
 
-test: install-dev  ## all tests that need no GPU and no cluster
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --durations 15
+test: install-dev  ## all tests that need no GPU, no cluster and no containers
+	$(BIN)/python -m pytest -m "not docker" --numprocesses 2 --dist loadscope --no-loadscope-reorder --durations 15
+
+test-docker: install-dev  ## the tests that need a Docker engine; they build the images first
+	$(BIN)/python -m pytest tests/docker
 
 test-fast: install-dev  ## the unit tests alone
 	$(BIN)/python -m pytest tests/unit

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from deployment import SITES, Deployment, deployed
 
 REPOSITORY = Path(__file__).parents[2]
-LEFT_OUT = "to leave these tests out: make test-fast, or pytest -m 'not docker'"
+LEFT_OUT = "to leave these tests out: make test, or pytest -m 'not docker'"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

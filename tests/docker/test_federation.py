@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import socket
 import ssl
+from collections.abc import Iterator
 
 import pytest
 from deployment import SITES, Deployment, docker, wait_until
@@ -35,7 +37,7 @@ def test_three_rounds_of_three_sites(trained):
     assert trained["state"] == "completed", trained
     assert trained["rounds_done"] == 3
     turns = [(turn["round"], turn["site"], turn["outcome"]) for turn in trained["turns"]]
-    assert sorted(turns) == [(number, site, "aggregated") for number in (1, 2, 3) for site in sorted(SITES)]
+    assert sorted(turns) == [(number, site, "answered") for number in (1, 2, 3) for site in sorted(SITES)]
 
 
 def test_every_service_is_healthy(deployment, trained):
@@ -82,16 +84,43 @@ def test_the_supernode_reaches_the_superlink_alone(deployment):
 
 def test_a_relay_reaches_no_other_site(deployment):
     look = ("python3", "-c", CONNECT)
-    reached = deployment.inside("finance", "relay", *look, "coordinator.example", "9092")
-    assert reached.returncode != 0  # the coordinator's own port is that which it publishes
+    assert deployment.inside("finance", "relay", *look, "coordinator.example", "9092").returncode == 0
     other = address(deployment, "medical", "relay")
     assert deployment.inside("finance", "relay", *look, other, "9092").returncode != 0
 
 
-def test_the_superlink_has_no_way_out(deployment):
-    for service in ("superlink", "serverapp", "keeper"):
-        tried = deployment.inside("coordinator", service, "python", "-c", CONNECT, "192.0.2.10", "443")
-        assert "Network is unreachable" in tried.stderr, service
+@pytest.fixture
+def machine(deployment) -> Iterator[tuple[list[str], int]]:
+    """A program that listens on the machine itself: the machine's addresses on our networks, and the port."""
+    names = docker("network", "ls", "--filter", f"name={deployment.name}", "--format", "{{.Name}}").stdout.split()
+    described = json.loads(docker("network", "inspect", *names).stdout)
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        addresses = [one["IPAM"]["Config"][0]["Gateway"] for one in described if "-link-" not in one["Name"]]
+        yield addresses, server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("party", "service", "some"),
+    [
+        ("coordinator", "gateway", True),  # so that the others fail for the reason that is meant
+        *(("coordinator", one, False) for one in ("superlink", "serverapp", "keeper")),
+        ("finance", "supernode", False),
+    ],
+)
+def test_who_reaches_the_machine_itself(party, service, some, deployment, machine):
+    addresses, port = machine
+    ask = (
+        "import socket, sys\n"
+        "for host in sys.argv[2:]:\n"
+        "    try:\n"
+        "        socket.create_connection((host, int(sys.argv[1])), 1)\n"
+        "        print(host)\n"
+        "    except OSError:\n"
+        "        pass\n"
+    )
+    reached = deployment.inside(party, service, "python3", "-c", ask, str(port), *addresses)
+    assert reached.returncode == 0, reached.stderr
+    assert bool(reached.stdout.split()) is some
 
 
 def test_nothing_else_is_published(deployment):

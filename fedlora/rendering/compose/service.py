@@ -83,8 +83,8 @@ def mount(source: str, target: str) -> dict[str, Any]:
 
 
 def internal() -> dict[str, Any]:
-    """Return a network without a way out."""
-    return {"internal": True}
+    """Return a network without a way out: the machine itself has no address on it either."""
+    return {"internal": True, "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"}}
 
 
 def compose_text(federation: Federation, part: str, document: dict[str, Any]) -> str:

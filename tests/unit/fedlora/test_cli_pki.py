@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from fedlora.cli.main import application
 from fedlora.errors import ConfigurationError, CredentialError
 from fedlora.pki import create_node_key, create_secret
-from fedlora.pki.reading import key_sha256, read_certificate
+from fedlora.pki.reading import Role, key_sha256, read_certificate, role_of
 
 FEDLORA = str(Path(sys.executable).with_name("fedlora"))
 
@@ -322,3 +322,39 @@ def test_a_folder_that_is_somebody_elses(pair, tmp_path, monkeypatch, arguments)
     assert "Permission denied" in message
     assert contents(pair) == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["ca"]
+
+
+def test_admin(ca, tmp_path):
+    output = done("admin", ca, "--name", "ada", "--to", tmp_path / "ada", "--days", "30")
+    certificate = tmp_path / "ada" / "admin.crt"
+    assert output == (
+        f"admin ada, {until(certificate)}, in {certificate}\n"
+        f"whoever has {tmp_path}/ada/admin.key can start runs and admit sites\n"
+    )
+    assert role_of(read_certificate(certificate)) is Role.ADMIN
+    assert {oct(one.stat().st_mode & 0o777) for one in (tmp_path / "ada").iterdir()} == {"0o600"}
+    assert refused("admin", ca, "--name", "", "--to", tmp_path / "nobody").startswith("'' cannot name an admin; ")
+    assert not (tmp_path / "nobody").exists()
+
+
+def test_coordinator(ca, tmp_path):
+    file = tmp_path / "federation.toml"
+    file.write_text(
+        'name = "test"\n[coordinator]\nhost = "superlink.example"\n[[site]]\nname = "a"\ndomain = "code"\nshard = "a"\n'
+        '[[recipe]]\ndomain = "code"\n'
+    )
+    to = tmp_path / "secrets"
+    output = done("coordinator", ca, "--federation", file, "--to", to)
+    assert output == (
+        f"SuperLink server superlink.example, superlink, localhost, 127.0.0.1, {until(to / 'server.crt')}\n"
+        f"in {to}: ca.crt, server.crt, server.key, admin.crt, admin.key, superexec.secret; they never leave the "
+        "coordinator's machine, ca.crt excepted\n"
+    )
+    assert sorted(one.name for one in to.iterdir()) == [
+        *("admin.crt", "admin.key", "ca.crt", "server.crt", "server.key", "superexec.secret")
+    ]
+    before = contents(to)
+    assert "ca.crt exists already and is not overwritten" in refused(
+        "coordinator", ca, "--federation", file, "--to", to
+    )
+    assert contents(to) == before

@@ -154,6 +154,9 @@ def test_only_gateway_and_relays_have_a_way_out(composed, services):
             if party == "coordinator"
             else {"outside": False, "inside": True}
         )
+        for network in document["networks"].values():  # else the machine's own programs are within reach
+            inhibited = network.get("driver_opts") == {"com.docker.network.bridge.inhibit_ipv4": "true"}
+            assert inhibited is network.get("internal", False)
     assert [key for key, service in services.items() if "outside" in service.get("networks", ())] == [
         *(("coordinator", "gateway"), ("site-a", "relay"), ("site-b", "relay"))
     ]
