@@ -166,9 +166,9 @@ def _signal_group(part: Part, number: signal.Signals) -> None:
         os.killpg(part.process.pid, number)
 
 
-def end_with_parent() -> None:
-    """Ask the kernel to send SIGTERM to this process when its parent ends; for `subprocess`'s ``preexec_fn``."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
+    """Ask the kernel to send a signal to this process when its parent ends; serves as `subprocess`'s ``preexec_fn``."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 def log_end(log: Path, lines: int = LOG_LINES) -> str:

@@ -1,6 +1,7 @@
 """The coordinator's ServerApp: one attempt of a run, from its last checkpoint to its last round."""
 
 import logging
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import fedlora
 from fedlora.environment import runs_directory
 from fedlora.errors import CheckpointError, FedloraError, ParticipationError, SpecMismatchError
 from fedlora.log import show, written_to
+from fedlora.processes import end_with_parent
 from fedlora.wire import AdapterSpec, encode
 from fedlora.wire.spec import Vector
 from superlink.budget import Budget
@@ -35,6 +37,9 @@ app: ServerApp = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run one attempt. Flower shows what is raised here as the run's details: our errors begin with their name."""
+    # Flower ends a ServerApp whose SuperExec is gone by SIGINT, and one that is fetching an answer then waits for the
+    # SuperLink for ever. Whatever a ServerApp is killed in, the next attempt goes on from the last checkpoint.
+    end_with_parent(signal.SIGKILL)
     log = show()
     config = RunConfig.from_flower(context.run_config)
     folder = RunFolder(runs_directory(), config.run)

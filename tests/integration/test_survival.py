@@ -200,7 +200,6 @@ def test_a_paused_site_is_late_and_takes_part_again_when_it_goes_on(kept):
     ledger = Ledger(folder.ledger, readonly=True)
     aggregated = [row.number for row in ledger.rounds() if row.state == "aggregated"]
     assert aggregated == list(range(1, len(aggregated) + 1))
-    assert len(aggregated) >= 3
     assert outcomes(ledger)[:2] == [(1, "answered"), (2, "late")]
     ledger.close()
 
