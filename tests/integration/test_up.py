@@ -165,7 +165,7 @@ def block_state(machine: Path) -> None:
         (break_shard, (), 11, "shards/lab"),
         (lose_key, (), 20, "cannot read the node key"),
         (open_key, (), 20, "node.key has mode 0644: others may read it; run: chmod 600"),
-        (certify_another, (), 20, "server.crt is for another.example, not for 127.0.0.1, localhost"),
+        (certify_another, (), 20, "server.crt is for another.example, not for 127.0.0.1, superlink, localhost"),
         (block_state, (), 10, "cannot be written"),
         (lambda _: None, ("--only", "bakery"), 10, "bakery is no part of this federation; it has coordinator, bank,"),
         (lambda _: None, ("--set", "site.lab.machine=there"), 10, "spreads this federation over several machines"),
