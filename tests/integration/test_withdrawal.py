@@ -10,12 +10,10 @@ from fedlora import pki
 from fedlora.cli.main import application
 from fedlora.domains import domain
 from fedlora.language_model import BaseModel
-from fedlora.recipes import Recipe
 from supernode.withdrawal import FILE
 from tests.integration.conftest import supernode, write_node_settings
 from tests.integration.test_participation import HELD, a_run, outcomes, wait_until
 
-RECIPE = Recipe("finance", rounds=2, steps=1, batch=8, rank=2, alpha=4)
 ANSWERED = ("answered", "")
 
 
@@ -117,17 +115,16 @@ def test_a_site_that_has_left_cannot_be_started(running, tmp_path):
 
 def test_a_recipe_that_a_site_does_not_allow_is_refused_by_name(running, tiny_model):
     """The real trainer in the place of a stub: its list has one recipe, and the run is of another."""
-    sample = Path(str(domain("finance").sample("train")))
+    sample, allowed = domain("finance").sample("train"), running.federation.run_recipe
+    (running.site("site-2") / "shard.jsonl").write_bytes(sample.read_bytes())
     running.end_part("site-2-trainer")
     try:
-        running.start_trainer(
-            "site-2", shard=sample, base_model=BaseModel("tiny", tiny_model), recipe=RECIPE, threads=1, seed=0
-        )
+        running.start_trainer("site-2", BaseModel("tiny", tiny_model))
         attempt = running.finish(running.config())
     finally:
         running.end_part("site-2-trainer")
         running.start_stub("site-2")
     refused = (
-        f"site-2: PolicyError: recipe {'r' * 12} is not on this site's list: finance/default ({RECIPE.sha256[:12]})"
+        f"site-2: PolicyError: recipe {'r' * 12} is not on this site's list: finance/default ({allowed.sha256[:12]})"
     )
     assert f"ParticipationError: before round 1, site {refused}" in attempt.details
