@@ -61,11 +61,7 @@ def authority_subject(federation: str) -> x509.Name:
     CredentialError
         If the federation's name cannot stand in a certificate.
     """
-    longest = MOST_COMMON_NAME - len(" CA")
-    if not 0 < len(federation) <= longest or not federation.isprintable() or federation != federation.strip():
-        raise CredentialError(
-            f"{federation!r} cannot name a federation; allowed: 1 to {longest} printable characters, no space at an end"
-        )
+    _check_name(federation, "a federation", MOST_COMMON_NAME - len(" CA"))
     return _name(f"{federation} CA")
 
 
@@ -123,10 +119,7 @@ def admin_certificate(
     CredentialError
         If the name cannot stand in a certificate, or the days are not 0 to 36500.
     """
-    if not 0 < len(name) <= MOST_COMMON_NAME or not name.isprintable() or name != name.strip():
-        raise CredentialError(
-            f"{name!r} cannot name an admin; allowed: 1 to {MOST_COMMON_NAME} printable characters, no space at an end"
-        )
+    _check_name(name, "an admin", MOST_COMMON_NAME)
     return _leaf(_name(name), public_key, ADMIN_PURPOSE, issuer, days).sign(issuer_key, hashes.SHA384())
 
 
@@ -206,6 +199,13 @@ def _leaf(
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False)
     )
+
+
+def _check_name(name: str, what: str, longest: int) -> None:
+    if not 0 < len(name) <= longest or not name.isprintable() or name != name.strip():
+        raise CredentialError(
+            f"{name!r} cannot name {what}; allowed: 1 to {longest} printable characters, no space at an end"
+        )
 
 
 def _name(common_name: str) -> x509.Name:

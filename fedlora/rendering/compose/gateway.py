@@ -68,15 +68,7 @@ def relay_configuration(federation: Federation, site: Site) -> str:
     return f"""\
 # The one way out of site {site.name}: to {target}, and nowhere else.
 {COMMON}
-frontend fleet
-    mode tcp
-    bind :{FLEET_PORT}
-    default_backend fleet
-
-backend fleet
-    mode tcp
-    server {SERVICE} {target}{"" if _is_address(target.rsplit(":", 1)[0]) else f" {RESOLVED}"}
-"""
+{_fleet(target if _is_address(target.rsplit(":", 1)[0]) else f"{target} {RESOLVED}")}"""
 
 
 def entrance_configuration() -> str:
@@ -86,15 +78,7 @@ def entrance_configuration() -> str:
 # Sites reach the Fleet API, which knows them by their keys. Flower's port for all else has no login: admins reach
 # its Control API with a certificate of this federation, its ServerApps reach its Runtime API, and the rest is closed.
 {COMMON}
-frontend fleet
-    mode tcp
-    bind :{FLEET_PORT}
-    default_backend fleet
-
-backend fleet
-    mode tcp
-    server {SERVICE} {INSIDE}:{FLEET_PORT} {RESOLVED}
-
+{_fleet(f"{INSIDE}:{FLEET_PORT} {RESOLVED}")}
 frontend control
     mode http
     bind :{ADMIN_PORT} {tls} ca-file /run/secrets/ca.crt verify required
@@ -113,6 +97,20 @@ backend http
     mode http
     default-server ssl verify required ca-file /run/secrets/ca.crt sni str({SERVICE}) verifyhost {SERVICE}
     server {SERVICE} {INSIDE}:8000 {RESOLVED}
+"""
+
+
+def _fleet(target: str) -> str:
+    """Return the sections that pass the Fleet API's connections on to `target`, unopened."""
+    return f"""\
+frontend fleet
+    mode tcp
+    bind :{FLEET_PORT}
+    default_backend fleet
+
+backend fleet
+    mode tcp
+    server {SERVICE} {target}
 """
 
 
