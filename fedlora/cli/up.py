@@ -10,6 +10,7 @@ from fedlora.cli.federation_file import DEFAULT_FILE, FileArgument, SetOption, r
 
 if TYPE_CHECKING:
     import subprocess
+    from typing import TextIO
 
     from fedlora.cli.local.board import Board
 
@@ -47,7 +48,7 @@ def up(
     if not foreground:
         with board.held():  # says so if it is up already
             pass
-        _wait(_detached(file, only, settings, board), board)
+        _wait(*_detached(file, only, settings, board), board)
         typer.echo(f"{federation.name} is up. See it with: fedlora status {file}; stop it with: fedlora down {file}")
         return
     from fedlora.cli.local.supervisor import Supervisor
@@ -58,8 +59,11 @@ def up(
         Supervisor(federation, only, board).run(lambda step: typer.echo(f"- {step}", err=True))
 
 
-def _detached(file: Path, only: list[str], settings: list[str], board: "Board") -> "subprocess.Popen[bytes]":
-    """Start the supervisor as a process that outlives this one and its terminal."""
+def _detached(
+    file: Path, only: list[str], settings: list[str], board: "Board"
+) -> "tuple[subprocess.Popen[bytes], TextIO]":
+    """Start the supervisor as a process that outlives this one and its terminal; return it and what it says."""
+    import os
     import subprocess
     import sys
 
@@ -68,19 +72,20 @@ def _detached(file: Path, only: list[str], settings: list[str], board: "Board") 
         *(f"--only={part}" for part in only),
         *(f"--set={setting}" for setting in settings),
     ]
-    logs = board.state / "logs"
-    logs.mkdir(mode=0o700, exist_ok=True)
-    with (logs / "up.log").open("ab") as log:
-        return subprocess.Popen(
+    with (board.logs / "up.log").open("ab") as log:
+        said = (board.logs / "up.log").open(encoding="utf-8", errors="replace")
+        said.seek(0, os.SEEK_END)
+        supervisor = subprocess.Popen(
             [sys.executable, "-m", "fedlora", "up", *arguments, "--foreground"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    return supervisor, said
 
 
-def _wait(supervisor: "subprocess.Popen[bytes]", board: "Board") -> None:
+def _wait(supervisor: "subprocess.Popen[bytes]", steps: "TextIO", board: "Board") -> None:
     """Show each step until everything is ready.
 
     Raises
@@ -92,21 +97,20 @@ def _wait(supervisor: "subprocess.Popen[bytes]", board: "Board") -> None:
     from fedlora.errors import ProcessDiedError, by_name
     from fedlora.processes import log_end
 
-    shown = ""
     try:
         while True:
             ended = supervisor.poll() is not None
+            for line in steps:
+                if line.startswith("- "):
+                    typer.echo(line.rstrip("\n"), err=True)
             status = board.read()
             ours = status.supervisor == supervisor.pid
-            if ours and status.step not in ("", shown):
-                shown = status.step
-                typer.echo(f"- {shown}", err=True)
             if ours and status.stage is Stage.READY:
                 return
             if ended and ours and status.error:
                 raise by_name()[status.error](status.reason)
             if ended:
-                log = board.state / "logs" / "up.log"
+                log = board.logs / "up.log"
                 raise ProcessDiedError(f"the supervisor has ended. The end of {log}:\n{log_end(log)}")
             time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:

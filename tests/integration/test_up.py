@@ -131,6 +131,7 @@ def test_ctrl_c_while_it_starts_stops_what_was_started(machine, no_strays):
     starting.send_signal(signal.SIGINT)
     said = starting.communicate(timeout=60)[1]
     assert (starting.returncode, "stopping what has been started" in said) == (130, True)
+    assert "- made anew: CA, SuperLink certificate, key of node bank, key of node clinic, key of node lab\n" in said
     assert no_strays(machine) == []
 
 
@@ -169,6 +170,7 @@ def block_state(machine: Path) -> None:
         (block_state, (), 10, "cannot be written"),
         (lambda _: None, ("--only", "bakery"), 10, "bakery is no part of this federation; it has coordinator, bank,"),
         (lambda _: None, ("--set", "site.lab.machine=there"), 10, "spreads this federation over several machines"),
+        (lambda _: None, ("--set", f"base-model-sha256={'0' * 64}"), 12, f"{'0' * 64}"),
         (lambda _: None, ("--set", "base-model=nowhere"), 12, "base model 'nowhere' is neither a folder"),
     ],
 )

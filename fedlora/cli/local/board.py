@@ -94,6 +94,7 @@ class Board:
         self.state = state
         self.file = state / "up.json"
         self.lock = state / "up.lock"
+        self.logs = state / "logs"
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -108,6 +109,7 @@ class Board:
         """
         try:
             self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
             lock = self.lock.open("a")
         except OSError as error:
             raise ConfigurationError(f"{self.state} cannot be written: {error.strerror}") from error

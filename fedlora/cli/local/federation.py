@@ -89,9 +89,11 @@ class LocalFederation:
             If a shard is not there, has changed, or is of another domain.
         """
         own = self.federation.coordinator
-        wanted = [("SuperLink, gRPC", own.fleet_port), ("SuperLink, HTTPS", own.http_port)] if self.coordinates else []
-        wanted += [(f"supernode of {site.name}", site.runtime_port) for site in self._sites()]
-        check_ports_free(dict(wanted), LOOPBACK)
+        local = {f"supernode of {site.name}": site.runtime_port for site in self._sites()}
+        if self.coordinates:
+            check_ports_free({"SuperLink, gRPC": own.fleet_port}, self._fleet_host)
+            local["SuperLink, HTTPS"] = own.http_port
+        check_ports_free(local, LOOPBACK)
         for site in self._sites():
             load_records(site.shard, domain(site.domain))
 
@@ -121,7 +123,7 @@ class LocalFederation:
         variables = flower.environment(self.coordinator / "flower")
         command = flower.superlink_command(
             own,
-            fleet=f"{LOOPBACK if coordinator.host in (LOOPBACK, 'localhost') else EVERYWHERE}:{coordinator.fleet_port}",
+            fleet=f"{self._fleet_host}:{coordinator.fleet_port}",
             http=f"{LOOPBACK}:{coordinator.http_port}",
         )
         self.parts.start("superlink", command, variables)
@@ -173,6 +175,11 @@ class LocalFederation:
     def control(self) -> Control:
         """Return a client of the SuperLink's Control API."""
         return Control(self.http_address, self.ca_certificate)
+
+    @property
+    def _fleet_host(self) -> str:
+        """Where the SuperLink listens for sites."""
+        return LOOPBACK if self.federation.coordinator.host in (LOOPBACK, "localhost") else EVERYWHERE
 
     def _admit(self, control: Control) -> None:
         """Register the nodes of this machine's sites that are not."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fedlora.cli.local.board import Board, PartState, Stage, Status
 from fedlora.cli.local.federation import LocalFederation
-from fedlora.errors import FedloraError
+from fedlora.errors import FedloraError, ProcessDiedError
 from fedlora.federation import Federation
 from fedlora.language_model import obtain
 from fedlora.processes import Part, Parts
@@ -61,6 +61,17 @@ class _Life:
     pause: float = 0.0  # before it was started again last
     due: float | None = None  # when it is started again, on the monotonic clock
 
+    def end(self, ending: str) -> None:
+        """Note that it has ended, and when it is to be started again."""
+        helped = time.time() - self.since > LIVED_SECONDS and self.due is None
+        doubled = min(2 * self.pause, MOST_PAUSE_SECONDS)
+        self.pause = FIRST_PAUSE_SECONDS if helped else max(doubled, FIRST_PAUSE_SECONDS)
+        self.ending, self.due = ending, time.monotonic() + self.pause
+
+    def begin_again(self) -> None:
+        """Note that it was started again."""
+        self.since, self.restarts, self.due = time.time(), self.restarts + 1, None
+
 
 @dataclass
 class Supervisor:
@@ -80,7 +91,6 @@ class Supervisor:
     only: Collection[str]
     board: Board
     lives: dict[str, _Life] = field(default_factory=dict)
-    status: Status = field(default_factory=Status)
 
     def run(self, say: Callable[[str], None]) -> None:
         """Start everything, keep it running, and stop it when KeyboardInterrupt or an error says so.
@@ -91,9 +101,7 @@ class Supervisor:
             If something is wrong, or a part ends before everything has been ready once.
         """
         supervisor = os.getpid()
-        logs = self.board.state / "logs"
-        logs.mkdir(mode=0o700, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="fedlora-") as sockets, Parts(logs) as parts:
+        with tempfile.TemporaryDirectory(prefix="fedlora-") as sockets, Parts(self.board.logs) as parts:
             try:
                 local = LocalFederation(self.federation, parts, Path(sockets), self.only)
                 local.check()
@@ -123,15 +131,16 @@ class Supervisor:
         for part in list(parts.started):
             life = self._life(part)
             if not part.alive and life.due is None:
-                helped = time.time() - life.since > LIVED_SECONDS
-                doubled = min(2 * life.pause, MOST_PAUSE_SECONDS)
-                life.pause = FIRST_PAUSE_SECONDS if helped else max(doubled, FIRST_PAUSE_SECONDS)
-                life.ending, life.due = part.ending, time.monotonic() + life.pause
+                life.end(part.ending)
                 log.error("%s ended %s; it is started again in %.0f s", part.name, part.ending, life.pause)
                 changed = True
             elif life.due is not None and time.monotonic() >= life.due:
-                parts.restart(part)
-                life.since, life.restarts, life.due = time.time(), life.restarts + 1, None
+                try:
+                    parts.restart(part)
+                    life.begin_again()
+                except ProcessDiedError as error:  # no more processes, a full disk: the others run on meanwhile
+                    life.end(life.ending)
+                    log.error("%s; the next try in %.0f s", error, life.pause)
                 changed = True
         return changed
 
@@ -144,8 +153,7 @@ class Supervisor:
             life = self._life(part)
             pid = part.process.pid if part.alive else 0
             rows.append(PartState(part.name, pid, life.since, life.restarts, life.ending, str(part.log)))
-        self.status = replace(status, parts=tuple(rows))
         try:
-            self.board.write(self.status)
+            self.board.write(replace(status, parts=tuple(rows)))
         except OSError as error:  # a full disk must not stop a federation that runs
             log.error("%s cannot be written, so fedlora status says what was: %s", self.board.file, error)
