@@ -20,6 +20,7 @@ from pathlib import Path
 from fedlora import pki
 from fedlora.config import read_toml
 from fedlora.errors import ControlError, FedloraError, ParticipationError, RunError
+from fedlora.federation import Keeper as Described
 from fedlora.flower import app_bundle
 from fedlora.heartbeat import Heartbeat
 from fedlora.log import show
@@ -58,10 +59,10 @@ class KeeperSettings:
     superlink: str
     ca_certificate: Path
     runs: Path
-    silent_seconds: float = 15.0
-    first_pause: float = 1.0
-    most_pause: float = 60.0
-    fruitless: int = 5
+    silent_seconds: float = Described.silent_seconds
+    first_pause: float = Described.first_pause
+    most_pause: float = Described.most_pause
+    fruitless: int = Described.fruitless
     admin: Path | None = None
 
     @cached_property

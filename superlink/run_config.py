@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from fedlora.config import from_mapping
-from fedlora.federation import Federation
+from fedlora.federation import Federation, RunDefaults
 from superlink.budget import BOARD_BYTES
 from superlink.participation import Participation
 
@@ -70,13 +70,13 @@ class RunConfig:
     min_sites: int
     join_timeout: float
     recipe_sha256: str
-    absence: float = 60.0
-    fraction: float = 1.0
-    over_sampling: int = 0
+    absence: float = RunDefaults.absence
+    fraction: float = RunDefaults.fraction
+    over_sampling: int = RunDefaults.over_sampling
     required_domains: str = ""
-    extensions: int = 0
+    extensions: int = RunDefaults.extensions
     budget_bytes: int = 0
-    budget_rounds: int = 0
+    budget_rounds: int = RunDefaults.budget_rounds
     budget_seconds: float = 0.0
     ignore_forecast: bool = False
 

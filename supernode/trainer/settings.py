@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedlora.errors import PolicyError
+from fedlora.federation import Federation, Resources, Site, SitePolicy
 from fedlora.recipes import Recipe
 
 __all__ = ["Policy", "TrainerSettings"]
@@ -29,8 +30,8 @@ class Policy:
 
     recipes: tuple[Recipe, ...]
     codecs: tuple[str, ...] = ("fp32",)
-    fewest_examples: int = 8
-    largest_norm: float = 1000.0
+    fewest_examples: int = SitePolicy.fewest_examples
+    largest_norm: float = SitePolicy.largest_norm
 
     def __post_init__(self) -> None:
         if not self.recipes:
@@ -108,10 +109,10 @@ class TrainerSettings:
     state: Path
     socket: Path
     policy: Policy
-    base_model_sha256: str = ""
-    threads: int = 1
-    tokens_at_once: int = 512
-    seed: int = 0
+    base_model_sha256: str = Federation.base_model_sha256
+    threads: int = Resources.threads
+    tokens_at_once: int = Resources.tokens_at_once
+    seed: int = Site.seed
 
     def __post_init__(self) -> None:
         if self.threads < 1:

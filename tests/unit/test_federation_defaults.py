@@ -1,4 +1,4 @@
-"""The defaults of a federation's file are those of the parts that obey it: written down twice, and held equal here."""
+"""The defaults of a federation's file are written down there; the parts that obey them refer to it."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ def defaults(schema: type) -> dict[str, object]:
 )
 def test_defaults_are_those_of_the_part(ours, theirs, names):
     shared = defaults(ours).keys() & defaults(theirs).keys()
-    assert shared - {"required_domains"} == names  # a list here, a text there: see below
+    assert shared - {"required_domains"} == names  # a list here, a text there
     assert {name: defaults(ours)[name] for name in names} == {name: defaults(theirs)[name] for name in names}
 
 
