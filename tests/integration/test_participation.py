@@ -21,10 +21,14 @@ def a_run(federation, **changes):
     """A run in whose first round the block is executed; it must complete, and has ended after the block."""
     with federation.control() as control:
         run_id = control.start_run(flower.app_bundle(), federation.config(**changes).to_flower())
-        wait_until(federation, lambda _: True)
-        yield
-        federation.parts.wait_until(lambda: control.attempt(run_id).finished, "the run", 120)
-        assert control.attempt(run_id).outcome == "completed", control.attempt(run_id)
+        try:
+            wait_until(federation, lambda _: True)
+            yield
+            federation.parts.wait_until(lambda: control.attempt(run_id).finished, "the run", 120)
+            assert control.attempt(run_id).outcome == "completed", control.attempt(run_id)
+        finally:
+            if not control.attempt(run_id).finished:  # the test has failed; those after it shall not wait for its run
+                control.stop_run(run_id)
 
 
 def wait_until(federation, done, seconds=90):
