@@ -1,7 +1,7 @@
 """Fetching what sites reply, each reply for itself.
 
-Flower announces a reply as soon as its sender begins to push it, delivers the announcement once, and has whoever
-fetches wait for the rest. Its own Grid fetches one reply after the other: a site that is cut off in the middle, or
+Flower announces a reply as soon as its sender begins to push it, once, and forgets what it replies to; whoever fetches
+it waits for the rest. Flower's own Grid fetches one reply after the other: a site that is cut off in the middle, or
 whose line is slow, would hold up those of all others, and the deadline with them.
 """
 
@@ -56,6 +56,7 @@ class Replies:
         assert isinstance(grid, HttpGrid)  # Flower has another one for simulations alone
         self._client, self._node, self._run = grid._runtime_client, grid.node, grid.run.run_id
         self._arrived: queue.SimpleQueue[Arrival | Exception] = queue.SimpleQueue()
+        self._fetching: set[str] = set()  # messages whose replies have been announced: Flower knows them no more
         self._closed = threading.Event()
 
     def arrived(self, messages: Sequence[str], seconds: float) -> list[Arrival]:
@@ -73,10 +74,11 @@ class Replies:
         Exception
             What the SuperLink's client has raised, here or while a reply was fetched.
         """
-        if messages:
-            found = self._client.PullMessages(PullAppMessagesRequest(message_ids=messages))
-            for announced in zip(found.messages_list, found.message_object_trees, strict=True):
-                threading.Thread(target=self._fetch, args=announced, name="reply", daemon=True).start()
+        if awaited := [message for message in messages if message not in self._fetching]:
+            found = self._client.PullMessages(PullAppMessagesRequest(message_ids=awaited))
+            for announced, tree in zip(found.messages_list, found.message_object_trees, strict=True):
+                self._fetching.add(announced.metadata.reply_to_message_id)
+                threading.Thread(target=self._fetch, args=(announced, tree), name="reply", daemon=True).start()
         arrivals: list[Arrival] = []
         try:
             arrivals.append(self._next(seconds))
@@ -93,6 +95,7 @@ class Replies:
         arrival = self._arrived.get(timeout=seconds) if seconds else self._arrived.get_nowait()
         if isinstance(arrival, Exception):
             raise arrival
+        self._fetching.discard(arrival.message)
         return arrival
 
     def _fetch(self, announced: Announcement, tree: ObjectTree) -> None:

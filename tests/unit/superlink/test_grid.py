@@ -21,6 +21,7 @@ from fedlora.wire.flower_message import Answer, Request, write_answer
 from superlink.grid import Question, Sites
 
 SITES = ("a", "b")
+FORGOTTEN = Error(ErrorCode.MESSAGE_UNAVAILABLE, "its answer has been delivered")
 
 
 class Link:
@@ -30,6 +31,7 @@ class Link:
         self.answers = answers
         self.cut_off: set[str] = set()
         self.asked: dict[str, Message] = {}
+        self.announced: set[str] = set()
         self.parts: dict[str, dict[str, bytes]] = {site: {} for site in answers}
         self.objects: dict[str, bytes] = {}
         self.missed = threading.Event()  # somebody has asked for an object that has not come
@@ -40,16 +42,17 @@ class Link:
     def PullMessages(self, request):
         found = PullAppMessagesResponse()
         for message_id in request.message_ids:
-            asked = self.asked.pop(message_id, None)  # announced once
-            if asked is not None:
-                site = SITES[asked.metadata.dst_node_id]
-                reply = Message(self.answers[site], reply_to=asked)
-                reply.metadata.__dict__["_message_id"] = reply.object_id
-                self.parts[site] = {name: part.deflate() for name, part in get_all_nested_objects(reply).items()}
-                if site not in self.cut_off:
-                    self.push(site)
-                found.message_object_trees.append(get_object_tree(reply))
-                found.messages_list.append(message_to_proto(remove_content_from_message(reply)))
+            asked = self.asked[message_id]
+            site = SITES[asked.metadata.dst_node_id]
+            forgotten = message_id in self.announced
+            reply = Message(FORGOTTEN if forgotten else self.answers[site], reply_to=asked)
+            reply.metadata.__dict__["_message_id"] = reply.object_id
+            self.announced.add(message_id)
+            self.parts[site] = {name: part.deflate() for name, part in get_all_nested_objects(reply).items()}
+            if forgotten or site not in self.cut_off:
+                self.push(site)
+            found.message_object_trees.append(get_object_tree(reply))
+            found.messages_list.append(message_to_proto(remove_content_from_message(reply)))
         return found
 
     def PullObject(self, request):
