@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedlora.errors import FedloraError
 
-__all__ = ["make_durable", "new_folder", "replace_durably"]
+__all__ = ["check_room", "make_durable", "new_folder", "replace_durably"]
 
 
 @contextmanager
@@ -108,6 +108,22 @@ def replace_durably(file: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
     unfinished.replace(file)
     make_durable(file.parent)
+
+
+def check_room(folder: Path, wanted: int, error: type[FedloraError]) -> None:
+    """Check that a folder's disk takes `wanted` more bytes.
+
+    Raises
+    ------
+    FedloraError
+        Of the kind `error`: with what is free and what is wanted.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise error(
+            f"the disk of {folder} is full: {free / 1e6:.1f} MB free, {wanted / 1e6:.1f} MB wanted. Make room on it, "
+            "or give it more"
+        )
 
 
 def make_durable(entry: Path) -> None:

@@ -12,6 +12,7 @@ from supernode.doctor.findings import Outcome, check, fail, ok, skipped, warn
 from supernode.doctor.training import Needs
 from supernode.heartbeat import node_heartbeat
 from supernode.settings import NodeSettings
+from supernode.trainer.journal import room
 from supernode.trainer.settings import TrainerSettings
 
 __all__ = ["cores", "gpu", "listens", "memory", "state_folder", "trainer_socket", "worker_port"]
@@ -30,7 +31,7 @@ def state_folder(folder: Path, needed: Needs | None) -> tuple[Outcome, str, str]
     free, update = shutil.disk_usage(there).free, needed.update_bytes if needed else 0
     wished = FEWEST_BYTES + UPDATES * update
     said = f"{folder}, {_size(free)} free, wished for {_size(wished)}"
-    if free < 2 * update + 10**6:  # an update is written beside the last one
+    if free < room(update):
         return fail(said, "make room: not even the next update can be kept")
     return ok(said) if free >= wished else warn(said, "make room before the disk is full")
 
