@@ -48,7 +48,7 @@ def up(deployment: Deployment) -> None:
     deployment.start_sites()
     say(f"run {RUN}")
     deployment.submit(RUN)
-    deployment.end(RUN, seconds=3600)
+    deployment.end(RUN)
     print(deployment.ask("run", "show", RUN))
     coordinator = deployment.party(COORDINATOR)
     print(

@@ -161,9 +161,9 @@ class Deployment:
         """Return what is known of a run, from the coordinator's container `service`, which sees its folder."""
         return dict(json.loads(self.ask("run", "show", run, "--format", "json", service=service)))
 
-    def end(self, run: str, seconds: float = 600) -> dict[str, Any]:
+    def end(self, run: str) -> dict[str, Any]:
         """Wait until a run has ended, and return what is known of it."""
-        wait_until(lambda: self.run(run)["state"] not in ("queued", "running"), f"run {run} has ended", seconds)
+        self.compose(COORDINATOR, "exec", "-T", "keeper", "fedlora", "run", "watch", run, check=False)
         return self.run(run)
 
     def ask(self, *command: str, service: str = "keeper") -> str:

@@ -220,9 +220,8 @@ def test_a_certificate_of_another_federation(deployment, tmp_path):
     """A site that has been given another CA's certificate: its relay reaches the coordinator, and it trusts nobody."""
     other = pki.create_authority(pki.private_directory(tmp_path / "ca"), federation="other").certificate_file
     name = "code"
-    stranger = deployment.folder / "site-stranger"
+    stranger = deployment.party("stranger")
     shutil.copytree(deployment.party(name), stranger)
-    (stranger / "ca.crt").write_bytes(other.read_bytes())
     rendered = (stranger / "compose.yaml").read_text()
     (stranger / "compose.yaml").write_text(
         rendered.replace(f"name: {deployment.name}-site-{name}\n", "name: stranger\n")
@@ -232,6 +231,7 @@ def test_a_certificate_of_another_federation(deployment, tmp_path):
     party.override(**outside, services={"supernode": {"healthcheck": OFTEN}})
     try:
         deployment.compose("stranger", "run", "--rm", "credentials")
+        (stranger / "ca.crt").write_bytes(other.read_bytes())
         party.start("relay")
         party.start("supernode")
         party.shows("supernode", "(unhealthy)")

@@ -8,6 +8,7 @@ import pytest
 from deployment import COORDINATOR, SITES, Deployment, docker
 
 SITE, OTHER = SITES[:2]
+SUPERNODES = tuple((site, "supernode") for site in SITES)
 # Prints which of the addresses HOST:PORT it could connect to, in their order; all are tried at once.
 REACH = """
 import socket, sys
@@ -108,8 +109,16 @@ def test_the_supernode_reaches_the_superlink_alone(deployment):
     assert reached(deployment, SITE, "supernode", "superlink:9092", *others) == ["superlink:9092"]
 
 
-def test_the_supernode_asks_no_name_server(deployment):
-    """What it hides in names gets no further than Docker's own server on its loopback."""
+def test_what_is_asked_of_the_engines_name_server_leaves_no_machine(deployment):
+    """Where there is no way out, names of no container go to a server that is nowhere; a secret could hide in them."""
+    for party, service in (
+        (COORDINATOR, "superlink"),
+        (COORDINATOR, "serverapp"),
+        (COORDINATOR, "keeper"),
+        *SUPERNODES,
+    ):
+        described = json.loads(docker("inspect", deployment.container(party, service)).stdout)[0]
+        assert described["HostConfig"]["Dns"] == ["192.0.2.1"], (party, service)
     ask = "import socket, sys; socket.getaddrinfo(sys.argv[1], 80)"
     asked = deployment.inside(SITE, "supernode", "python", "-c", ask, "secret.example.org")
     assert "socket.gaierror" in asked.stderr

@@ -42,6 +42,14 @@ def test_nothing_else_passes(captured):
     assert not captured.others
 
 
+def test_what_is_no_tcp_is_found():
+    seen = LinkCapture()
+    ethernet, ping = bytes(12) + b"\x08\x00", bytes([0x45, *bytes(8), 1, *bytes(6), 10, 0, 0, 1])
+    seen._take(ethernet + ping)
+    seen._take(bytes(12) + b"\x88\xb5" + bytes(50))  # of local experiments
+    assert seen.others == {"IPv4 protocol 1 to 10.0.0.1": 1, "EtherType 0x88b5": 1}
+
+
 def test_what_is_not_tls_is_found():
     plain = Stream(begin=0, segments={0: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"})
     with pytest.raises(AssertionError, match="byte 0 begins no TLS record"):

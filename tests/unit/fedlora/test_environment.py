@@ -30,7 +30,9 @@ def test_another_version_is_named_with_what_to_do(monkeypatch):
     )
 
 
-@pytest.mark.parametrize("module", ["supernode", "supernode.trainer", "superlink.keeper", "superlink.health", "evaluator"])
+@pytest.mark.parametrize(
+    "module", ["supernode", "supernode.trainer", "superlink.keeper", "superlink.health", "evaluator"]
+)
 def test_every_program_of_a_container_checks_it(module):
     done = subprocess.run(
         [sys.executable, "-m", module, "none.toml"],

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from fedlora.errors import ShardError
-from fedlora.folders import new_folder
+from fedlora.errors import ShardError, TrainerError
+from fedlora.folders import check_room, new_folder
 
 
 def make(directory, content="new", **options):
@@ -96,3 +96,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ShardError, match="file/a cannot be made: "):
         make(tmp_path / "file" / "a")
+
+
+def test_a_disk_without_room_is_named_with_both_figures(tmp_path):
+    check_room(tmp_path, 1, TrainerError)
+    with pytest.raises(TrainerError, match=r"is full: \d+\.\d MB free, 1000000000000\.0 MB wanted\. Make room on it"):
+        check_room(tmp_path, 10**18, TrainerError)
