@@ -29,15 +29,22 @@ USER = "49999:49999"
 COMMAND_SECONDS = 600.0
 
 
-def docker(*arguments: str, check: bool = True, timeout: float = COMMAND_SECONDS) -> "subprocess.CompletedProcess[str]":
+def docker(
+    *arguments: str, check: bool = True, timeout: float | None = COMMAND_SECONDS
+) -> "subprocess.CompletedProcess[str]":
     """Call docker, and return what became of it.
 
     Raises
     ------
     ProcessDiedError
         If it fails and `check` is set; says what docker said.
+    NotReadyError
+        If it has not ended after `timeout` seconds.
     """
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout)
+    try:
+        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise NotReadyError(f"docker {' '.join(arguments)}: not within {timeout:.0f} s") from error
     return _checked(done) if check else done
 
 
@@ -163,16 +170,20 @@ class Deployment:
 
     def end(self, run: str) -> dict[str, Any]:
         """Wait until a run has ended, and return what is known of it."""
-        self.compose(COORDINATOR, "exec", "-T", "keeper", "fedlora", "run", "watch", run, check=False)
+        watch = ("exec", "-T", "keeper", "fedlora", "run", "watch", run)
+        self.compose(COORDINATOR, *watch, check=False, timeout=None)
         return self.run(run)
 
     def ask(self, *command: str, service: str = "keeper") -> str:
         """Return what a command of fedlora says in one of the coordinator's containers."""
         return self.compose(COORDINATOR, "exec", "-T", service, "fedlora", *command)
 
-    def compose(self, party: str, *arguments: str, check: bool = True) -> str:
+    def compose(
+        self, party: str, *arguments: str, check: bool = True, timeout: float | None = COMMAND_SECONDS
+    ) -> str:
         """Call docker compose in a party's folder, and return what it printed."""
-        return docker("compose", "--project-directory", str(self.party(party)), *arguments, check=check).stdout
+        command = ("compose", "--project-directory", str(self.party(party)), *arguments)
+        return docker(*command, check=check, timeout=timeout).stdout
 
     def container(self, party: str, service: str) -> str:
         """Return the id of a service's container, whether it runs or not."""

@@ -29,7 +29,7 @@ rank = 4
 
 [[recipe]]
 domain = "medical"
-rounds = 36
+rounds = 32
 steps = 1
 batch = 8
 length = 32

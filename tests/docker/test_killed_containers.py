@@ -3,7 +3,7 @@
 import pytest
 from deployment import COORDINATOR, Deployment, docker
 
-RUN, ROUNDS = "disturbed", 36
+RUN, ROUNDS = "disturbed", 32
 PARTS = (
     *((COORDINATOR, service) for service in ("superlink", "gateway", "serverapp", "keeper")),
     ("finance", "trainer"),
