@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flwr.app import Message
+from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 
 from fedlora.errors import StoppedError, WireError
 from fedlora.wire.flower_message import Answer, Request, read_answer, write_request
+from superlink.replies import Arrival, Replies
 
 __all__ = ["Question", "Reply", "Sites"]
 
@@ -98,7 +99,7 @@ class _Open:
 
 @dataclass(frozen=True)
 class _Overdue:
-    """A message whose question is over: its answer is counted, and dropped."""
+    """A message whose question is over: its answer is counted, and dropped, whenever it has come whole."""
 
     site: str
     dropped: Callable[[str, int], None]
@@ -126,9 +127,14 @@ class Sites:
 
     def __init__(self, grid: Grid, names: tuple[str, ...], stop_wanted: Callable[[], bool] = lambda: False) -> None:
         self.grid = grid
+        self.replies = Replies(grid)
         self.stop_wanted = stop_wanted
         self.names = names
         self._overdue: dict[str, _Overdue] = {}
+
+    def close(self) -> None:
+        """Fetch no more answers."""
+        self.replies.close()
 
     def online(self) -> dict[str, NodeInfo]:
         """Return the nodes that are online, by site."""
@@ -137,9 +143,11 @@ class Sites:
     @property
     def unanswered(self) -> int:
         """How many messages of earlier questions may still be answered."""
+        return len(self._late())
+
+    def _late(self) -> list[str]:
         now = time.monotonic()
-        self._overdue = {message: overdue for message, overdue in self._overdue.items() if overdue.until > now}
-        return len(self._overdue)
+        return [message for message, overdue in self._overdue.items() if overdue.until > now]
 
     def join(self, seconds: float) -> tuple[str, ...]:
         """Wait until every site is online, but no longer than `seconds`; return those that are.
@@ -151,7 +159,8 @@ class Sites:
         """
         end = time.monotonic() + seconds
         while len(online := self.online()) < len(self.names) and time.monotonic() < end:
-            self._wait(self.SLOW_POLL_SECONDS)
+            self._stop_if_wanted()
+            time.sleep(self.SLOW_POLL_SECONDS)
         log.info("sites online: %s", ", ".join(name for name in self.names if name in online))
         return tuple(name for name in self.names if name in online)
 
@@ -168,49 +177,53 @@ class Sites:
         try:
             self._send(under_way, list(question.requests))
             while under_way.waiting and under_way.left > 0:
-                replies = self._pull(under_way)
-                for message in replies:
+                quiet = time.monotonic() - last_answer > 30
+                for arrival in self._pull(under_way, self.SLOW_POLL_SECONDS if quiet else self.POLL_SECONDS):
                     last_answer = time.monotonic()
-                    if (reply := self._settle(under_way, message)) is not None:
+                    if (reply := self._settle(under_way, arrival)) is not None:
                         yield reply
                 if time.monotonic() - last_look > 1.0:
                     last_look = time.monotonic()
                     yield from self._send_again(under_way)
                     if question.complete() and under_way.abandoned:
                         return
-                if under_way.waiting and not replies:
-                    self._wait(self.POLL_SECONDS if time.monotonic() - last_answer < 30 else self.SLOW_POLL_SECONDS)
+                if under_way.waiting:
+                    self._stop_if_wanted()
         finally:
             until = under_way.began + question.seconds
             for message_id, site in under_way.asked.items():
                 self._overdue[message_id] = _Overdue(site, question.dropped, until)
 
-    def _wait(self, seconds: float) -> None:
+    def _stop_if_wanted(self) -> None:
         if self.stop_wanted():
             raise StoppedError("somebody has stopped the run; `fedlora run resume` lets it go on")
-        time.sleep(seconds)
 
-    def _pull(self, under_way: _Open) -> list[Message]:
-        """Return the answers to this question that have come; those to earlier ones are counted and dropped."""
-        messages = [*under_way.asked, *(self._overdue if self.unanswered else ())]
+    def _pull(self, under_way: _Open, seconds: float) -> list[Arrival]:
+        """Return the answers to this question that have come, waiting for the first for at most `seconds`.
+
+        Those to earlier questions are counted and dropped.
+        """
         answers = []
-        for message in self.grid.pull_messages(messages) if messages else ():
-            overdue = self._overdue.pop(message.metadata.reply_to_message_id, None)
-            if overdue is None:
-                answers.append(message)
-            elif not message.has_error():
-                overdue.dropped(overdue.site, _answer(message).size)
+        for arrival in self.replies.arrived([*under_way.asked, *self._late()], max(0.0, min(seconds, under_way.left))):
+            overdue = self._overdue.pop(arrival.message, None)
+            if arrival.message in under_way.asked:
+                answers.append(arrival)
+            elif overdue is not None and not isinstance(arrival.said, Error):
+                overdue.dropped(overdue.site, _answer(arrival).size)
         return answers
 
-    def _settle(self, under_way: _Open, message: Message) -> Reply | None:
-        """Take a message for an answer, unless it is one too many or worth another try."""
-        site = under_way.asked.pop(message.metadata.reply_to_message_id)
-        answer = _answer(message)
-        if message.has_error() and message.error.code in EXPIRED and under_way.left <= self.FIRST_PAUSE:
+    def _settle(self, under_way: _Open, arrival: Arrival) -> Reply | None:
+        """Take an arrival for an answer, unless it is one too many or worth another try."""
+        site = under_way.asked.pop(arrival.message)
+        answer = _answer(arrival)
+        if isinstance(arrival.said, Error) and arrival.said.code in EXPIRED and under_way.left <= self.FIRST_PAUSE:
             return None  # the site has not answered in time, and that is all
         if site not in under_way.waiting:
-            under_way.question.dropped(site, answer.size)
+            if not isinstance(arrival.said, Error):
+                under_way.question.dropped(site, answer.size)
             return None
+        if answer.status == "failed" and site in under_way.asked.values():
+            return None  # it has been asked anew already
         pause = under_way.pause.get(site, self.FIRST_PAUSE)
         passed = time.monotonic() - under_way.began
         if answer.status == "failed" and under_way.left > pause and passed < under_way.question.patience:
@@ -279,11 +292,11 @@ class Sites:
         question.sent(taken)
 
 
-def _answer(reply: Message) -> Answer:
-    if reply.has_error():
-        status = "refused" if reply.error.code == GUARD_REFUSED else "failed"
-        return Answer(status, f"error {reply.error.code}: {reply.error.reason}")
+def _answer(arrival: Arrival) -> Answer:
+    if isinstance(arrival.said, Error):
+        status = "refused" if arrival.said.code == GUARD_REFUSED else "failed"
+        return Answer(status, f"error {arrival.said.code}: {arrival.said.reason}")
     try:
-        return read_answer(reply.content)
+        return read_answer(arrival.said)
     except WireError as error:
         return Answer("refused", f"WireError: {error}")

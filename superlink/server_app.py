@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
@@ -64,16 +64,16 @@ def main(grid: Grid, context: Context) -> None:
 
 def _attempt(grid: Grid, config: RunConfig, folder: RunFolder, ledger: Ledger) -> None:
     checkpoint = folder.checkpoints.newest()
-    sites = Sites(grid, config.site_names, lambda: folder.stop_wanted)
-    agreement = Agreement(sites, config)
-    spec = agreement.reach(_joined(sites, config))
-    done, adapter = _beginning(checkpoint, spec, config)
-    _discard(folder, ledger, done, config.epoch)
-    budget = _budget(adapter, spec, config)
-    if not config.ignore_forecast:
-        budget.check_forecast(ledger.spending(), config.rounds - done)
-    commits = Commits(folder.checkpoints, folder.ledger, config.epoch, spec)
-    Rounds(config, sites, agreement, spec, ledger, budget, commits).run(done, adapter)
+    with closing(Sites(grid, config.site_names, lambda: folder.stop_wanted)) as sites:
+        agreement = Agreement(sites, config)
+        spec = agreement.reach(_joined(sites, config))
+        done, adapter = _beginning(checkpoint, spec, config)
+        _discard(folder, ledger, done, config.epoch)
+        budget = _budget(adapter, spec, config)
+        if not config.ignore_forecast:
+            budget.check_forecast(ledger.spending(), config.rounds - done)
+        commits = Commits(folder.checkpoints, folder.ledger, config.epoch, spec)
+        Rounds(config, sites, agreement, spec, ledger, budget, commits).run(done, adapter)
 
 
 def _joined(sites: Sites, config: RunConfig) -> tuple[str, ...]:

@@ -1,12 +1,16 @@
 """Sites that come late, leave, answer twice or are not needed: who takes part in a round, over the real engine."""
 
+import os
 import re
 import shutil
+import signal
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
 
 from fedlora import flower
@@ -21,10 +25,14 @@ def a_run(federation, **changes):
     """A run in whose first round the block is executed; it must complete, and has ended after the block."""
     with federation.control() as control:
         run_id = control.start_run(flower.app_bundle(), federation.config(**changes).to_flower())
-        wait_until(federation, lambda _: True)
-        yield
-        federation.parts.wait_until(lambda: control.attempt(run_id).finished, "the run", 120)
-        assert control.attempt(run_id).outcome == "completed", control.attempt(run_id)
+        try:
+            wait_until(federation, lambda _: True)
+            yield
+            federation.parts.wait_until(lambda: control.attempt(run_id).finished, "the run", 120)
+            assert control.attempt(run_id).outcome == "completed", control.attempt(run_id)
+        finally:
+            if not control.attempt(run_id).finished:  # the test has failed; those after it shall not wait for its run
+                control.stop_run(run_id)
 
 
 def wait_until(federation, done, seconds=90):
@@ -134,6 +142,52 @@ def test_two_nodes_with_one_key_answer_twice_and_count_once(running, tmp_path):
     assert sent * values < first.bytes_up < sent * (values + 1000)
     saved = load_file(running.folder.adapter / "adapter_model.safetensors")
     np.testing.assert_allclose(saved["base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"], 0.0625)
+
+
+@pytest.fixture
+def cut_off(running, tmp_path, monkeypatch):
+    """The file that cuts site-2 off while it is there, in a federation whose site-2 can be."""
+    file = tmp_path / "cut-off"
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).with_name("cut_off")), prepend=os.pathsep)
+    monkeypatch.setenv("CUT_OFF", str(file))
+    running.end_part("site-2-supernode")
+    running.start_supernode("site-2")
+    monkeypatch.undo()
+    running.parts.wait_until(lambda: running.status("site-2") == "online", "site-2", 90)
+    yield file
+    running.end_part("site-2-supernode", signal.SIGKILL)
+    running.start_supernode("site-2")
+
+
+def test_a_site_that_dies_while_it_pushes_holds_up_neither_others_nor_the_deadline(running, cut_off):
+    running.behave("site-1", seconds=HELD)
+    running.behave("site-2", seconds=HELD)
+    with a_run(running, rounds=2, deadline=25.0):
+        cut_off.touch()
+        running.behave("site-2")
+        running.wait_for_log("site-2-supernode", "the node is cut off")
+        time.sleep(2.0)  # its answer has been announced, and is waited for
+        running.behave("site-1")
+        wait_until(running, lambda turns: turns[0].outcome == "answered", seconds=15)
+        wait_until(running, lambda turns: turns[-1].round == 2)
+        first = running.ledger().rounds()[0]
+        cut_off.unlink()
+    assert outcomes(running, "site-1") == [("answered", "")] * 2
+    assert outcomes(running, "site-2") == [("late", "no answer within 25 s"), ("answered", "")]
+    assert 25.0 < first.ended_at - first.started_at < 35.0
+
+
+def test_a_site_that_dies_while_it_pushes_is_asked_again_once_it_is_back(running, cut_off):
+    running.behave("site-2", seconds=HELD)
+    with a_run(running, rounds=1, min_sites=2, deadline=HELD):
+        cut_off.touch()
+        running.behave("site-2")
+        running.wait_for_log("site-2-supernode", "the node is cut off")
+        running.end_part("site-2-supernode", signal.SIGKILL)
+        cut_off.unlink()
+        running.start_supernode("site-2")
+    tries = {turn.site: (turn.outcome, turn.tries) for turn in running.ledger().turns()}
+    assert tries == {"site-1": ("answered", 1), "site-2": ("answered", 2)}
 
 
 def test_a_round_with_too_few_updates_is_extended_as_the_rule_says(running):

@@ -48,7 +48,8 @@ def test_a_site_pauses_comes_back_and_leaves_while_a_run_goes_on(withdrawing):
         withdrawing.behave(name, seconds=HELD)
     with a_run(withdrawing, rounds=4, deadline=200.0):
         wait_until(withdrawing, lambda turns: turns[1].tries == 1)
-        time.sleep(3)  # so that site-2 trains: it finishes what it has begun
+        # It finishes what it has begun.
+        withdrawing.wait_for_log("site-2-trainer", f"run {withdrawing.run}: round 1 has begun", seconds=90)
         node("pause", site, "--reason", "backup")
         withdrawing.behave("site-2")
         wait_until(withdrawing, has_answered(1, "site-2"))

@@ -67,8 +67,8 @@ def test_every_program_exists_in_this_installation():
         assert shutil.which(name, path=flower.environment(Path("h"))["PATH"].split(":")[0]), name
 
 
-# What the seam, the worker and the control client use of Flower, with the parameters they rely on. When the pin moves
-# and this fails, the module on the right is the place to look.
+# What the seam, the worker, the round engine and the control client use of Flower, with the parameters they rely on.
+# When the pin moves and this fails, the module on the right is the place to look.
 TOUCHED = [
     ("flwr.supernode.start_client_internal", "grpc_request_response", "adapter_cls", "supernode/seam.py"),
     ("flwr.supernode.start_client_internal", "start_client_internal", "state_factory", "supernode/seam.py"),
@@ -91,6 +91,10 @@ TOUCHED = [
     ("flwr.supernode.runtime.run_clientapp", "push_task_output", "sub_status", "supernode/worker.py"),
     ("flwr.supercore.heartbeat", "make_task_heartbeat_fn_http", None, "supernode/worker.py"),
     ("flwr.supercore.superexec.run_superexec", "_SUPEREXEC_AUTH_METHODS", None, "supernode/worker.py"),
+    ("flwr.superlink.grid.http_grid", "HttpGrid", "root_certificates", "superlink/replies.py"),
+    ("flwr.supercore.inflatable.inflatable_utils", "pull_objects", "pull_object_fn", "superlink/replies.py"),
+    ("flwr.supercore.inflatable.inflatable_utils", "inflate_object_from_contents", None, "superlink/replies.py"),
+    ("flwr.proto.message_pb2", "ConfirmMessageReceivedRequest", None, "superlink/replies.py"),
     ("flwr.supercore.control", "ControlHttpClient", None, "superlink/control.py"),
     ("flwr.proto.control_pb2", "UnregisterNodeRequest", None, "superlink/control.py"),
 ]
