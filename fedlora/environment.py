@@ -3,7 +3,19 @@
 import os
 from pathlib import Path
 
-__all__ = ["cache_directory", "federation_overrides", "inherited", "program_path", "runs_directory"]
+__all__ = [
+    "ADMIN",
+    "CA_CERTIFICATE",
+    "SUPERLINK",
+    "cache_directory",
+    "federation_overrides",
+    "inherited",
+    "program_path",
+    "runs_directory",
+]
+
+# Give the command line's options of these names where they are not given; a container of the coordinator has them.
+SUPERLINK, CA_CERTIFICATE, ADMIN = "FEDLORA_SUPERLINK", "FEDLORA_CA_CERTIFICATE", "FEDLORA_ADMIN"
 
 
 def cache_directory() -> Path:
