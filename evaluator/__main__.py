@@ -49,7 +49,8 @@ def _adapter(settings: EvaluationSettings, arguments: list[str]) -> Path:
             raise ConfigurationError(f"{' '.join(arguments)}: the file names the adapter already; leave this out")
         return Path(settings.adapter or "")
     if len(arguments) != 1:
-        raise ConfigurationError(f"name one run of those in {settings.runs}, as in: python -m evaluator FILE RUN")
+        there = ", ".join(sorted(entry.parent.name for entry in settings.runs.glob(f"*/{CHECKPOINTS}"))) or "none"
+        raise ConfigurationError(f"name one run of those in {settings.runs}: {there}")
     (run,) = arguments
     directory = settings.runs / check_name(run, EvaluationError) / CHECKPOINTS
     for _, newest in checkpoint_folders(directory):

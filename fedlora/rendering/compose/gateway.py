@@ -110,11 +110,12 @@ backend http
 
 
 def _fleet(target: str) -> str:
-    """Return the sections that pass the Fleet API's connections on to `target`, unopened."""
+    """Return the sections that pass the Fleet API's connections on to `target`, unopened; bytes are counted at once."""
     return f"""\
 frontend fleet
     mode tcp
     bind :{FLEET_PORT}
+    option contstats
     default_backend fleet
 
 backend fleet

@@ -37,9 +37,11 @@ What passes through the gateway, in Prometheus on 127.0.0.1 at the port that `.e
 
     docker compose --profile monitoring up -d
 
-Base model against adapter, on held-out records; `.env` names the folders of both, which user 49999 must be able to \
-read, and `fedlora shard import` makes the latter:
+Base model against adapter, on held-out records. `.env` names the folders of both, which the user 49999 must be able \
+to read:
 
+    fedlora shard import RECORDS held-out --domain {federation.run_recipe.domain}
+    chmod -R o+rX held-out model
     docker compose run --rm evaluator first >scores.json
 """
 
@@ -77,15 +79,15 @@ a minute:
 
 ## A GPU
 
-`COMPOSE_PROFILES=gpu` in `.env`, NVIDIA's driver and container toolkit on the machine, and the image whose tag ends \
-in `-cuda`; then `docker compose up -d --remove-orphans` once more.
+It takes NVIDIA's driver and container toolkit on the machine, and the trainer's image whose tag ends in `-cuda`: \
+`docker compose down`, `COMPOSE_PROFILES=gpu` in `.env`, `docker compose up -d`.
 """
 
 
 def _model_section(federation: Federation) -> str:
     asked = shlex.join(bringing(federation, BUNDLE))
     bundle = f"""\
-    docker compose run --rm --user "$(id -u):$(id -g)" -v ./bundle.tar:{BUNDLE}:ro model {asked}"""
+    docker compose run --rm --user "$(id -u):$(id -g)" -v "$PWD/bundle.tar:{BUNDLE}:ro" model {asked}"""
     fetched = """\
 If it is not there, and this machine reaches the hub (its address and token, `HF_ENDPOINT` and `HF_TOKEN`, are passed \
 on from your environment):

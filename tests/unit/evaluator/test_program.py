@@ -73,7 +73,7 @@ def test_an_adapter_is_scored_to_a_file(evaluate, runs, tmp_path, capsys):
         (("queued",), EvaluationError, "there is no checkpoint in {runs}/queued/checkpoints; a run has one once its"),
         (("none",), EvaluationError, "there is no checkpoint in {runs}/none/checkpoints"),
         (("../first",), EvaluationError, "'../first' is no name"),
-        ((), ConfigurationError, "name one run of those in {runs}"),
+        ((), ConfigurationError, "name one run of those in {runs}: first"),
         (("first", "second"), ConfigurationError, "name one run of those in {runs}"),
     ],
 )
