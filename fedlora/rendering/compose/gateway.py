@@ -115,7 +115,6 @@ def _fleet(target: str) -> str:
 frontend fleet
     mode tcp
     bind :{FLEET_PORT}
-    option contstats
     default_backend fleet
 
 backend fleet
