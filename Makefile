@@ -10,8 +10,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 TORCH_INDEX :=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 FLOWER := $(shell sed -n 's/^flwr==//p' constraints.txt)
-BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION=$(VERSION) --build-arg FLOWER=$(FLOWER)
-ROLES := superlink serverapp supernode gateway trainer evaluator
+BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION=$(VERSION) \
+	--build-arg FLOWER=$(FLOWER) --build-arg BASE_MODEL=$(BASE_MODEL)
+ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
 .PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda test test-local test-docker
 .PHONY: test-fast lint format docs proto clean

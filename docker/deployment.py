@@ -17,10 +17,20 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import fedlora
+from fedlora import __version__
 from fedlora.errors import NotReadyError, ProcessDiedError
 
-__all__ = ["COORDINATOR", "SITES", "USER", "Deployment", "docker", "give_away", "sample_records", "wait_until"]
+__all__ = [
+    "COORDINATOR",
+    "SITES",
+    "USER",
+    "Deployment",
+    "docker",
+    "fedlora",
+    "give_away",
+    "sample_records",
+    "wait_until",
+]
 
 SITES = ("finance", "medical", "code")
 COORDINATOR = "coordinator"
@@ -96,11 +106,11 @@ class Deployment:
         model = _readable_copy(model, self.folder / "model")
         file = self.folder / "federation.toml"
         file.write_text(_federation(self.name, model, records, recipes, ports))
-        _fedlora("pki", "init", self.ca, "--federation", self.name)
-        _fedlora("render", "compose", file, "--out", self.folder, "--ca-certificate", self.ca / "ca.crt")
+        fedlora("pki", "init", self.ca, "--federation", self.name)
+        fedlora("render", "compose", file, "--out", self.folder, "--ca-certificate", self.ca / "ca.crt")
         secrets = self.party(COORDINATOR) / "secrets"
-        _fedlora("pki", "coordinator", self.ca, "--federation", file, "--to", secrets)
-        _fedlora("pki", "admin", self.ca, "--name", "admin", "--to", self.admin)
+        fedlora("pki", "coordinator", self.ca, "--federation", file, "--to", secrets)
+        fedlora("pki", "admin", self.ca, "--name", "admin", "--to", self.admin)
         give_away(secrets, USER)
         for name in SITES:
             environment = self.party(name) / ".env"
@@ -158,7 +168,7 @@ class Deployment:
         file = self.folder / f"{name}.pub"
         file.write_text(public_key)
         there = ("--superlink", f"localhost:{self.ports[1]}", "--ca-certificate", self.ca / "ca.crt")
-        _fedlora("node", "register", name, file, *there, "--admin", self.admin)
+        fedlora("node", "register", name, file, *there, "--admin", self.admin)
 
     def submit(self, run: str, *options: str) -> None:
         """Submit a run, with further options of `fedlora run submit`."""
@@ -178,9 +188,7 @@ class Deployment:
         """Return what a command of fedlora says in one of the coordinator's containers."""
         return self.compose(COORDINATOR, "exec", "-T", service, "fedlora", *command)
 
-    def compose(
-        self, party: str, *arguments: str, check: bool = True, timeout: float | None = COMMAND_SECONDS
-    ) -> str:
+    def compose(self, party: str, *arguments: str, check: bool = True, timeout: float | None = COMMAND_SECONDS) -> str:
         """Call docker compose in a party's folder, and return what it printed."""
         command = ("compose", "--project-directory", str(self.party(party)), *arguments)
         return docker(*command, check=check, timeout=timeout).stdout
@@ -259,14 +267,20 @@ def give_away(folder: Path, owner: str) -> None:
     """Give a folder to another user, which only root may: root of a container will do."""
     docker(
         *("run", "--rm", "--network", "none", "--user", "0", "--volume", f"{folder}:/given", "--entrypoint", "chown"),
-        *(f"fedlora-gateway:{fedlora.__version__}", "--recursive", owner, "/given"),
+        *(f"fedlora-gateway:{__version__}", "--recursive", owner, "/given"),
     )
 
 
-def _fedlora(*arguments: object) -> None:
-    """Call the command line as a user does."""
+def fedlora(*arguments: object) -> str:
+    """Call the command line as a user does, and return what it printed.
+
+    Raises
+    ------
+    ProcessDiedError
+        If it fails; says what it said.
+    """
     command = [sys.executable, "-m", "fedlora", *map(str, arguments)]
-    _checked(subprocess.run(command, capture_output=True, text=True))
+    return _checked(subprocess.run(command, capture_output=True, text=True)).stdout
 
 
 def _checked(done: "subprocess.CompletedProcess[str]") -> "subprocess.CompletedProcess[str]":

@@ -7,6 +7,9 @@ import fedlora
 from fedlora.errors import ConfigurationError
 
 __all__ = [
+    "ADMIN",
+    "CA_CERTIFICATE",
+    "SUPERLINK",
     "cache_directory",
     "check_rendered_version",
     "federation_overrides",
@@ -14,6 +17,9 @@ __all__ = [
     "program_path",
     "runs_directory",
 ]
+
+# Give the command line's options of these names where they are not given; a container of the coordinator has them.
+SUPERLINK, CA_CERTIFICATE, ADMIN = "FEDLORA_SUPERLINK", "FEDLORA_CA_CERTIFICATE", "FEDLORA_ADMIN"
 
 
 def cache_directory() -> Path:

@@ -1,5 +1,6 @@
 """Folders and files that are put in their place in one step, so that no half-written one is ever seen."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -33,6 +34,11 @@ def new_folder(
     advice : str
         What to do where something stands in the place.
 
+    Notes
+    -----
+    On `directory` something may be mounted, as in a container, and a mount point is not renamed over. The files then
+    get their places one after the other, and one that stands there is never replaced.
+
     Raises
     ------
     FedloraError
@@ -43,16 +49,17 @@ def new_folder(
     hindrance = _hindrance(final, error, replaceable)
     if hindrance:
         raise error(f"{directory} {hindrance}; {advice}")
+    mounted = os.path.ismount(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".fedlora-", dir=final.parent))
+        unfinished = Path(tempfile.mkdtemp(prefix=".fedlora-", dir=final if mounted else final.parent))
     except OSError as problem:
         raise error(f"{directory} cannot be made: {problem}") from problem
     try:
         yield unfinished
         for entry in (*unfinished.rglob("*"), unfinished):
             make_durable(entry)
-        _place(unfinished, final)
+        (_place_within if mounted else _place)(unfinished, final)
     except OSError as problem:
         raise error(f"{directory} cannot be written: {problem}; nothing of it was left behind") from problem
     finally:
@@ -91,6 +98,22 @@ def _place(unfinished: Path, final: Path) -> None:
         raise
     if aside is not None:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _place_within(unfinished: Path, final: Path) -> None:
+    """Move what is in the folder into one that is empty; what has been moved goes again if that fails."""
+    if any(entry != unfinished for entry in final.iterdir()):
+        raise FileExistsError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(final))
+    names = sorted(entry.name for entry in unfinished.iterdir())
+    try:
+        for name in names:
+            (unfinished / name).rename(final / name)
+        make_durable(final)
+    except BaseException:
+        for name in names:
+            with suppress(FileNotFoundError):  # it has not got there
+                (final / name).rename(unfinished / name)
+        raise
 
 
 def replace_durably(file: Path, content: bytes) -> None:

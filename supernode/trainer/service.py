@@ -21,6 +21,7 @@ from fedlora.shards import load_records
 from fedlora.wire import AdapterSpec, Header, Payload, check, decode, encode
 from fedlora.wire.spec import Vector
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
+from supernode.trainer.device import check_device
 from supernode.trainer.examples import tokenise
 from supernode.trainer.journal import Journal, Opening, Turn
 from supernode.trainer.model import AdapterModel
@@ -50,15 +51,16 @@ class ResidentTrainer:
 
     Raises
     ------
-    ShardError, BaseModelError
-        If shard or base model cannot be used.
+    ShardError, BaseModelError, TrainerError
+        If shard, base model or device cannot be used.
     """
 
     def __init__(self, settings: TrainerSettings) -> None:
         self.settings = settings
+        check_device(settings.device)  # before what takes long
         self.records = load_records(settings.shard, domain(settings.domain))
         self.base = BaseModel(settings.base_model_name, settings.base_model).check(settings.base_model_sha256)
-        self.model, self.tokenizer = load(self.base)
+        self.model, self.tokenizer = load(self.base, settings.device)
         self.padding = int(self.tokenizer.pad_token_id or self.tokenizer.eos_token_id)
         self._prepare(settings.policy.recipes[0])
 

@@ -1,6 +1,8 @@
 """New folders appear whole or not at all, and never in the place of what somebody else put there."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +56,38 @@ def test_what_may_be_replaced_is_replaced_as_a_whole(tmp_path):
     make(tmp_path / "a", replaceable=lambda _: True)
     assert tree(tmp_path) == ["a", "a/inner", "a/inner/file"]
     assert (tmp_path / "a" / "inner" / "file").read_text() == "new"
+
+
+def test_a_folder_that_something_is_mounted_on_is_filled(tmp_path, monkeypatch):
+    mounted = tmp_path / "mounted"
+    mounted.mkdir(mode=0o755)
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == str(mounted))
+    before = mounted.stat().st_ino
+    make(mounted)
+    assert mounted.stat().st_ino == before  # else: renaming over a mount point is refused
+    assert tree(tmp_path) == ["mounted", "mounted/inner", "mounted/inner/file"]
+    with pytest.raises(ShardError, match="is not empty, and is not overwritten"):
+        make(mounted, "newer")
+    assert (mounted / "inner" / "file").read_text() == "new"
+
+
+def test_a_mounted_folder_gets_all_or_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == str(tmp_path))
+    with (
+        pytest.raises(ShardError, match="Is a directory; nothing of it was left behind"),
+        new_folder(tmp_path, error=ShardError) as folder,
+    ):
+        (folder / "a").touch()
+        (folder / "b").touch()
+        rename = Path.rename
+
+        def full(self, target):
+            if self == folder / "b" and target == tmp_path / "b":
+                raise OSError(errno.EISDIR, "Is a directory")
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", full)
+    assert tree(tmp_path) == []
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError("x"), OSError(28, "No space left on device")])
