@@ -172,6 +172,24 @@ def test_a_state_volume_that_gets_full(site):
     assert "Make room on it, or give it more" in checks[-1]["Output"]
 
 
+def test_a_gpu_that_is_not_there(site):
+    settings = site.folder / "trainer.toml"
+    before = settings.read_text()
+    settings.write_text(before.replace('device = "cpu"', 'device = "cuda"'))
+    try:
+        site.start("trainer")
+        site.shows("trainer", "Restarting (40)")
+        assert "TrainerError: device is cuda, and torch " in (log := site.log("trainer"))
+        assert 'or write device = "cpu" (containers: COMPOSE_PROFILES=cpu in .env)' in log
+    finally:
+        settings.write_text(before)
+
+
+def test_a_gpu_that_the_engine_cannot_give(site):
+    site.override(services={"trainer-gpu": {"image": f"fedlora-trainer:{fedlora.__version__}"}})
+    assert 'could not select device driver "nvidia" with capabilities: [[gpu]]' in site.start("trainer-gpu")
+
+
 def test_a_volume_of_the_runs_that_is_full(coordinator):
     coordinator.override(volumes=small("runs", "1m"), services={"keeper": {"healthcheck": OFTEN}})
     coordinator.start("keeper")
