@@ -10,10 +10,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 TORCH_INDEX :=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 FLOWER := $(shell sed -n 's/^flwr==//p' constraints.txt)
-BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION=$(VERSION) --build-arg FLOWER=$(FLOWER)
-ROLES := superlink serverapp supernode gateway trainer evaluator
+BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION=$(VERSION) \
+	--build-arg FLOWER=$(FLOWER) --build-arg BASE_MODEL=$(BASE_MODEL)
+ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
-.PHONY: help install install-dev demo images images-cuda test test-docker test-fast lint format docs proto clean
+.PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda test test-local test-docker
+.PHONY: test-fast lint format docs proto clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -35,6 +37,12 @@ install-dev: $(VENV)/installed-dev  ## install with what tests and checks need
 demo: install   ## train on two sites on this machine, and show what it gained
 	$(BIN)/fedlora demo
 
+demo-docker: install images  ## the same in containers, three sites; leaves them running
+	$(BIN)/python docker/demonstration.py up
+
+demo-docker-down: install  ## remove what demo-docker left running
+	$(BIN)/python docker/demonstration.py down
+
 docker/wheels/torch-fetched: constraints.txt
 	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --dest docker/wheels \
 		--constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
@@ -47,20 +55,24 @@ images-cuda:     ## build the images that compute, for CUDA
 	@for role in trainer evaluator; do \
 		$(BUILD) --quiet --target $$role --build-arg TORCH=cuda --tag fedlora-$$role:$(VERSION)-cuda . || exit 1; done
 
-test: install-dev  ## all tests that need no GPU, no cluster and no containers
+test: test-local  ## all tests that need no GPU and no cluster; those with containers last, and alone
+	$(MAKE) test-docker
+
+test-local: install-dev  ## all but those that need a Docker engine
 	$(BIN)/python -m pytest -m "not docker" --numprocesses 2 --dist loadscope --no-loadscope-reorder --durations 15
 
 test-docker: install-dev  ## the tests that need a Docker engine; they build the images first
-	$(BIN)/python -m pytest tests/docker
+	$(BIN)/python -m pytest tests/docker --durations 15
 
 test-fast: install-dev  ## the unit tests alone
 	$(BIN)/python -m pytest tests/unit
 
-lint: install-dev  ## format, lint, types, direction of imports
+lint: install-dev  ## format, lint, types, direction of imports, the Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/Dockerfile
 
 format: install-dev  ## let ruff put the code in order
 	$(BIN)/ruff format .

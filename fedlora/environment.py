@@ -3,7 +3,23 @@
 import os
 from pathlib import Path
 
-__all__ = ["cache_directory", "federation_overrides", "inherited", "program_path", "runs_directory"]
+import fedlora
+from fedlora.errors import ConfigurationError
+
+__all__ = [
+    "ADMIN",
+    "CA_CERTIFICATE",
+    "SUPERLINK",
+    "cache_directory",
+    "check_rendered_version",
+    "federation_overrides",
+    "inherited",
+    "program_path",
+    "runs_directory",
+]
+
+# Give the command line's options of these names where they are not given; a container of the coordinator has them.
+SUPERLINK, CA_CERTIFICATE, ADMIN = "FEDLORA_SUPERLINK", "FEDLORA_CA_CERTIFICATE", "FEDLORA_ADMIN"
 
 
 def cache_directory() -> Path:
@@ -13,6 +29,22 @@ def cache_directory() -> Path:
         return Path(explicit).expanduser()
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(root).expanduser() / "fedlora"
+
+
+def check_rendered_version() -> None:
+    """Check that this is the kit that a container's compose file was rendered by: ``FEDLORA_RENDERED``, if it is set.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is another version; names both.
+    """
+    rendered = os.environ.get("FEDLORA_RENDERED") or fedlora.__version__
+    if rendered != fedlora.__version__:
+        raise ConfigurationError(
+            f"this image holds fedlora {fedlora.__version__}, and its compose file was rendered by fedlora {rendered}. "
+            f"Use the images of {rendered}, or render the folder anew with fedlora {fedlora.__version__}"
+        )
 
 
 def program_path() -> str:

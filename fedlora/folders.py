@@ -1,5 +1,6 @@
 """Folders and files that are put in their place in one step, so that no half-written one is ever seen."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from fedlora.errors import FedloraError
 
-__all__ = ["make_durable", "new_folder", "replace_durably"]
+__all__ = ["check_room", "make_durable", "new_folder", "replace_durably"]
 
 
 @contextmanager
@@ -33,6 +34,11 @@ def new_folder(
     advice : str
         What to do where something stands in the place.
 
+    Notes
+    -----
+    On `directory` something may be mounted, as in a container, and a mount point is not renamed over. The files then
+    get their places one after the other, and one that stands there is never replaced.
+
     Raises
     ------
     FedloraError
@@ -43,16 +49,17 @@ def new_folder(
     hindrance = _hindrance(final, error, replaceable)
     if hindrance:
         raise error(f"{directory} {hindrance}; {advice}")
+    mounted = os.path.ismount(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".fedlora-", dir=final.parent))
+        unfinished = Path(tempfile.mkdtemp(prefix=".fedlora-", dir=final if mounted else final.parent))
     except OSError as problem:
         raise error(f"{directory} cannot be made: {problem}") from problem
     try:
         yield unfinished
         for entry in (*unfinished.rglob("*"), unfinished):
             make_durable(entry)
-        _place(unfinished, final)
+        (_place_within if mounted else _place)(unfinished, final)
     except OSError as problem:
         raise error(f"{directory} cannot be written: {problem}; nothing of it was left behind") from problem
     finally:
@@ -93,6 +100,22 @@ def _place(unfinished: Path, final: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def _place_within(unfinished: Path, final: Path) -> None:
+    """Move what is in the folder into one that is empty; what has been moved goes again if that fails."""
+    if any(entry != unfinished for entry in final.iterdir()):
+        raise FileExistsError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(final))
+    names = sorted(entry.name for entry in unfinished.iterdir())
+    try:
+        for name in names:
+            (unfinished / name).rename(final / name)
+        make_durable(final)
+    except BaseException:
+        for name in names:
+            with suppress(FileNotFoundError):  # it has not got there
+                (final / name).rename(unfinished / name)
+        raise
+
+
 def replace_durably(file: Path, content: bytes) -> None:
     """Let `file` hold `content`; whenever the machine stops, it holds either all of it or what it held before.
 
@@ -108,6 +131,22 @@ def replace_durably(file: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
     unfinished.replace(file)
     make_durable(file.parent)
+
+
+def check_room(folder: Path, wanted: int, error: type[FedloraError]) -> None:
+    """Check that a folder's disk takes `wanted` more bytes.
+
+    Raises
+    ------
+    FedloraError
+        Of the kind `error`: with what is free and what is wanted.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise error(
+            f"the disk of {folder} is full: {free / 1e6:.1f} MB free, {wanted / 1e6:.1f} MB wanted. Make room on it, "
+            "or give it more"
+        )
 
 
 def make_durable(entry: Path) -> None:

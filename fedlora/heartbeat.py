@@ -28,6 +28,10 @@ class Heartbeat:
         """Note that it has just succeeded."""
         self.file.touch()
 
+    def forget(self) -> None:
+        """Forget what was before: what begins anew has done nothing yet."""
+        self.file.unlink(missing_ok=True)
+
     def seconds_ago(self) -> float:
         """Return how long ago it was; infinite if it never was."""
         try:

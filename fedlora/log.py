@@ -1,13 +1,16 @@
 """The log of a fedlora program: the lines of our own loggers, on stderr. Others' loggers keep their own ways."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["printable", "show", "written_to"]
+from fedlora.errors import FedloraError
+
+__all__ = ["printable", "report", "show", "written_to"]
 
 
 def show() -> logging.Logger:
@@ -20,6 +23,19 @@ def show() -> logging.Logger:
     log.setLevel(logging.INFO)
     log.propagate = False
     return log
+
+
+def report(error: FedloraError | OSError) -> int:
+    """Log what a program ends with, and return its exit code.
+
+    In a container, what may not be read or written most often belongs to another user: so that one is named.
+    """
+    denied = isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError)
+    advice = (
+        f"; this program is user {os.geteuid()} and must be let in: give it the file, or the right" if denied else ""
+    )
+    logging.getLogger("fedlora").error("%s: %s%s", type(error).__name__, error, advice)
+    return error.exit_code if isinstance(error, FedloraError) else FedloraError.exit_code
 
 
 @contextmanager

@@ -8,7 +8,6 @@ either the round is in the ledger as aggregated and its checkpoint is there, or 
 
 import json
 import logging
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from fedlora.adapters.checkpoint import LAYOUT, NOTE, changed_files, file_sha256
+from fedlora.adapters.checkpoint import LAYOUT, NOTE, changed_files, checkpoint_folders, file_sha256
 from fedlora.errors import CheckpointError, WireError
 from fedlora.folders import make_durable
 from fedlora.wire import AdapterSpec
@@ -25,7 +24,6 @@ from superlink.adapters import join_adapter, write_adapter
 
 __all__ = ["Checkpoint", "Checkpoints"]
 
-NAME = re.compile(r"round-(\d{4,})")
 log = logging.getLogger("fedlora.superlink")
 
 
@@ -86,13 +84,13 @@ class Checkpoints:
             make_durable(self.directory)
         except OSError as error:
             raise CheckpointError(f"the checkpoint of round {number} cannot be put in place: {error}") from error
-        for _, old in self._found()[self.keep :]:
+        for _, old in checkpoint_folders(self.directory)[self.keep :]:
             shutil.rmtree(old, ignore_errors=True)
         return final
 
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint that is whole; a damaged one is named in the log and passed over."""
-        for number, directory in self._found():
+        for number, directory in checkpoint_folders(self.directory):
             try:
                 return _read(number, directory)
             except CheckpointError as error:
@@ -107,16 +105,9 @@ class Checkpoints:
         CheckpointError
             If there is none.
         """
-        for _, directory in self._found():
+        for _, directory in checkpoint_folders(self.directory):
             return directory
         raise CheckpointError(f"there is no checkpoint in {self.directory}")
-
-    def _found(self) -> list[tuple[int, Path]]:
-        """Return round and folder of every checkpoint, the newest first."""
-        if not self.directory.is_dir():
-            return []
-        named = ((NAME.fullmatch(entry.name), entry) for entry in self.directory.iterdir())
-        return sorted(((int(match[1]), entry) for match, entry in named if match), reverse=True)
 
 
 def _read(number: int, directory: Path) -> Checkpoint:

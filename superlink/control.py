@@ -1,7 +1,8 @@
 """The SuperLink's Control API: registering nodes, starting runs, asking how they are."""
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +21,7 @@ from flwr.proto.fab_pb2 import Fab
 from flwr.supercore.control import ControlHttpClient
 from flwr.supercore.error import FlowerError
 
-from fedlora.errors import ControlError
+from fedlora.errors import ControlError, CredentialError
 from fedlora.flower import AppBundle
 
 __all__ = ["Attempt", "Control", "Node"]
@@ -98,14 +99,21 @@ class Control:
         The federation's CA certificate.
     admin : Path, optional
         Folder with ``admin.crt`` and ``admin.key``, where a proxy before the SuperLink asks for them.
+
+    Raises
+    ------
+    CredentialError
+        If one of these files cannot be used.
     """
 
     def __init__(self, address: str, ca_certificate: Path, *, admin: Path | None = None) -> None:
         self.address = address
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(ca_certificate)
+        with _usable(ca_certificate):
+            context.load_verify_locations(ca_certificate)
         if admin is not None:
-            context.load_cert_chain(admin / "admin.crt", admin / "admin.key")
+            with _usable(admin):
+                context.load_cert_chain(admin / "admin.crt", admin / "admin.key")
         self._client = ControlHttpClient(f"https://{address}", verify=context)
 
     def __enter__(self) -> "Control":
@@ -193,3 +201,11 @@ class Control:
             raise ControlError(f"the SuperLink at {self.address} refused to {what}: {said}") from error
         except httpx.HTTPError as error:
             raise ControlError(f"the SuperLink at {self.address} could not be asked to {what}: {error}") from error
+
+
+@contextmanager
+def _usable(credential: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # ssl.SSLError is one
+        raise CredentialError(f"{credential} cannot be used: {error}") from error

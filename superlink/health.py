@@ -1,7 +1,8 @@
 """A container's health check: ``python -m superlink.health ca.crt URL ...``.
 
 Exit code 0 if at every address somebody with this federation's certificate answers: an HTTP status below 500
-for ``https://HOST:PORT/PATH``, a TLS handshake for ``grpcs://HOST:PORT``. The standard library alone: a check every
+for ``https://HOST:PORT/PATH``, a TLS handshake for ``grpcs://HOST:PORT``. Flower's programs run in these containers, so
+it is also here that an image of another version than its compose file's is noticed. Little is imported: a check every
 few seconds must cost little.
 """
 
@@ -11,11 +12,19 @@ import ssl
 import sys
 from urllib.parse import urlsplit
 
+from fedlora.environment import check_rendered_version
+from fedlora.errors import ConfigurationError
+
 TIMEOUT_SECONDS = 5.0
 
 
 def main(arguments: list[str]) -> int:
     """Ask at each address; return the exit code."""
+    try:
+        check_rendered_version()
+    except ConfigurationError as error:
+        print(f"{type(error).__name__}: {error}")
+        return 1
     certificate, *addresses = arguments
     try:
         context = ssl.create_default_context(cafile=certificate)

@@ -19,17 +19,20 @@ from pathlib import Path
 
 from fedlora import pki
 from fedlora.config import read_toml
+from fedlora.environment import check_rendered_version
 from fedlora.errors import ControlError, FedloraError, ParticipationError, RunError
 from fedlora.federation import Keeper as Described
 from fedlora.flower import app_bundle
+from fedlora.folders import check_room
 from fedlora.heartbeat import Heartbeat
-from fedlora.log import show
+from fedlora.log import report, show
 from superlink.control import Attempt, Control
 from superlink.ledger import AttemptRow, Ledger, SubmissionRow
 from superlink.runs import RunFolder, run_folders, verdict
 
 __all__ = ["Keeper", "KeeperSettings"]
 
+ROOM_BYTES = 10 * 10**6  # below which the disk of the runs is called full
 HEARTBEAT = "keeper.heartbeat"  # in the folder of runs: it has looked at the runs
 log = logging.getLogger("fedlora.keeper")
 
@@ -226,29 +229,36 @@ def _alone(runs: Path, stopped: threading.Event) -> Iterator[None]:
 def main(arguments: list[str]) -> int:
     """Look after the runs until SIGTERM or SIGINT; return the exit code."""
     show()
-    try:
-        settings = read_toml(KeeperSettings, Path(arguments[0]))
-    except FedloraError as error:
-        log.error("%s: %s", type(error).__name__, error)
-        return error.exit_code
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    keeper, said = Keeper(settings), ""
-    control = Control(settings.superlink, settings.ca_certificate, admin=settings.admin)
-    heartbeat = Heartbeat(settings.runs / HEARTBEAT)
-    with _alone(settings.runs, stopped), control:
-        log.info("looking after the runs in %s", settings.runs)
-        while not stopped.wait(0.5):
-            try:
-                keeper.look(control)
-                heartbeat.note()
-                said = ""
-            except (ControlError, RunError) as error:  # the SuperLink is away, or the disk is full: both may pass
-                if str(error) != said:
-                    log.warning("%s: %s", type(error).__name__, error)
-                said = str(error)
+    try:
+        check_rendered_version()
+        settings = read_toml(KeeperSettings, Path(arguments[0]))
+        control = Control(settings.superlink, settings.ca_certificate, admin=settings.admin)
+        with _alone(settings.runs, stopped), control:
+            log.info("looking after the runs in %s", settings.runs)
+            _serve(Keeper(settings), control, stopped)
+    except (FedloraError, OSError) as error:
+        return report(error)
     return 0
+
+
+def _serve(keeper: Keeper, control: Control, stopped: threading.Event) -> None:
+    """Look at the runs until `stopped`; what may pass is logged, once for each reason, and costs the heartbeat."""
+    runs, said = keeper.settings.runs, ""
+    heartbeat = Heartbeat(runs / HEARTBEAT)
+    heartbeat.forget()
+    while not stopped.wait(0.5):
+        try:
+            keeper.look(control)
+            check_room(runs, ROOM_BYTES, RunError)
+            heartbeat.note()
+            said = ""
+        except (ControlError, RunError, OSError) as error:  # the SuperLink is away, or the disk is full
+            if str(error) != said:
+                log.warning("%s: %s", type(error).__name__, error)
+            said = str(error)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from fedlora.adapters.checkpoint import CHECKPOINTS
 from fedlora.config import from_mapping
 from fedlora.errors import FedloraError, RunError, by_name
 from fedlora.names import check_name, is_name
@@ -47,7 +48,7 @@ class RunFolder:
     @property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints of aggregated rounds."""
-        return Checkpoints(self.directory / "checkpoints")
+        return Checkpoints(self.directory / CHECKPOINTS)
 
     @property
     def adapter(self) -> Path:

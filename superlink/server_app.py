@@ -10,7 +10,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 import fedlora
-from fedlora.environment import runs_directory
+from fedlora.environment import check_rendered_version, runs_directory
 from fedlora.errors import CheckpointError, FedloraError, ParticipationError, SpecMismatchError
 from fedlora.log import show, written_to
 from fedlora.processes import end_with_parent
@@ -48,6 +48,7 @@ def main(grid: Grid, context: Context) -> None:
     try:
         ledger.start_attempt(config.epoch, context.run_id)
         with written_to(folder.log), _alive(folder, config.epoch):
+            check_rendered_version()
             log.info("fedlora %s, run %s, epoch %d", fedlora.__version__, config.run, config.epoch)
             _attempt(grid, config, folder, ledger)
         ledger.end_attempt(config.epoch, "completed")

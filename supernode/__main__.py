@@ -15,9 +15,11 @@ import time
 from pathlib import Path
 
 from fedlora.config import read_toml
+from fedlora.environment import check_rendered_version
 from fedlora.errors import FedloraError
-from fedlora.log import show
+from fedlora.log import report, show
 from fedlora.processes import end_with_parent
+from supernode.heartbeat import node_heartbeat
 from supernode.settings import NodeSettings
 from supernode.withdrawal import refuse_left
 
@@ -36,12 +38,13 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     try:
+        check_rendered_version()
         settings = read_toml(NodeSettings, Path(arguments[0]))
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        node_heartbeat(settings.state).forget()  # healthy is who has reached the SuperLink since
         code = _serve(settings, arguments[0], stopped)
     except (FedloraError, OSError) as error:
-        log.error("%s: %s", type(error).__name__, error)
-        return error.exit_code if isinstance(error, FedloraError) else FedloraError.exit_code
+        return report(error)
     if stopped.is_set():
         log.info("site %s: supernode stopped", settings.site)
         return 0

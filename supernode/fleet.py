@@ -89,7 +89,11 @@ class ObservedFleetStub(FleetStub):
 def _advice(reason: str) -> str:
     """Return what to do about a reason that people meet, as an addition to the log line."""
     for sign, advice in (
-        ("CERTIFICATE_VERIFY_FAILED", "the SuperLink's certificate was not issued by this federation's CA"),
+        (
+            "CERTIFICATE_VERIFY_FAILED",
+            "CredentialError: the SuperLink's certificate was not issued by the CA in ca.crt: compare its fingerprint "
+            "with the coordinator's, and put the right ca.crt in its place",
+        ),
         ("Invalid timestamp", f"this machine's clock is off; it says {time.strftime('%H:%M:%S %Z')}"),
         ("Failed to activate SuperNode", "this node's key is not registered at the SuperLink, or no longer"),
         ("Socket closed", "what listens there has hung up: a SuperLink answers to TLS alone"),

@@ -24,9 +24,10 @@ LONGEST = ("test_survival.py", "test_keeper.py", "test_real_model.py", "test_up.
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> tuple[int, bool]:
-        name = item.path.name
-        return LONGEST.index(name) if name in LONGEST else len(LONGEST), "integration" not in item.path.parts
+    def place(item: pytest.Item) -> tuple[bool, int, bool]:
+        name, kinds = item.path.name, item.path.parts
+        longest = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+        return "docker" in kinds, longest, "integration" not in kinds  # what wants all cores comes last
 
     items.sort(key=place)
 

@@ -12,6 +12,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from peft import PeftModel
@@ -24,7 +25,7 @@ from fedlora.errors import EvaluationError
 from fedlora.language_model import BaseModel
 from fedlora.language_model.loading import load
 from fedlora.language_model.prompt import answer, prompt
-from fedlora.shards import Record, read_records
+from fedlora.shards import Record, load_records
 
 __all__ = ["MOST_LABELS", "compare"]
 
@@ -33,8 +34,8 @@ BATCH_TOKENS = 4096
 log = logging.getLogger("fedlora.evaluator")
 
 
-def compare(settings: EvaluationSettings) -> tuple[Score, Score]:
-    """Score the base model alone, then with the adapter.
+def compare(settings: EvaluationSettings, adapter: Path) -> tuple[Score, Score]:
+    """Score the base model alone, then with the adapter in the folder `adapter`.
 
     Raises
     ------
@@ -45,14 +46,12 @@ def compare(settings: EvaluationSettings) -> tuple[Score, Score]:
     EvaluationError
         If the adapter does not fit it.
     """
-    records = read_records(settings.records, domain(settings.domain))
-    base, tokenizer = load(BaseModel(settings.base_model_name, settings.base_model).check())
+    records = load_records(settings.records, domain(settings.domain))
+    base, tokenizer = load(BaseModel(settings.base_model_name, settings.base_model).check(settings.base_model_sha256))
     try:
-        model = PeftModel.from_pretrained(base, str(settings.adapter))
+        model = PeftModel.from_pretrained(base, str(adapter))
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise EvaluationError(
-            f"the adapter {settings.adapter} does not fit {settings.base_model_name}: {error}"
-        ) from error
+        raise EvaluationError(f"the adapter {adapter} does not fit {settings.base_model_name}: {error}") from error
     model.eval()
     scorer = Scorer(model, tokenizer, settings.length)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):

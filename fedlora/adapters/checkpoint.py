@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,21 @@ from typing import Any
 
 from fedlora.errors import AdapterError
 
-__all__ = ["LAYOUT", "NOTE", "CheckpointNote", "changed_files", "file_sha256", "read_note"]
+__all__ = [
+    "CHECKPOINTS",
+    "LAYOUT",
+    "NOTE",
+    "CheckpointNote",
+    "changed_files",
+    "checkpoint_folders",
+    "file_sha256",
+    "read_note",
+]
 
 LAYOUT = 1  # version of the folder's layout
 NOTE = "checkpoint.json"
+CHECKPOINTS = "checkpoints"  # in the folder of a run
+NAME = re.compile(r"round-(\d{4,})")
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,14 @@ def read_note(directory: Path) -> CheckpointNote | None:
         return CheckpointNote(int(about["round"]), int(about["epoch"]), changed_files(directory, about["files"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AdapterError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def checkpoint_folders(directory: Path) -> list[tuple[int, Path]]:
+    """Return round and folder of every checkpoint below `directory`, the newest first."""
+    if not directory.is_dir():
+        return []
+    named = ((NAME.fullmatch(entry.name), entry) for entry in directory.iterdir())
+    return sorted(((int(match[1]), entry) for match, entry in named if match), reverse=True)
 
 
 def changed_files(directory: Path, files: Mapping[str, str]) -> tuple[str, ...]:

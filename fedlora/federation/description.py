@@ -36,6 +36,7 @@ def _is_payload(value: Any) -> bool:
 
 Name = Annotated[str, matching(NAME, f"a name: {NAME_RULE}")]
 OptionalName = Annotated[str, matching(f"(?:{NAME})?", f'a name: {NAME_RULE}; or ""')]
+Device = Annotated[Literal["cpu", "cuda"], one_of(("cpu", "cuda"))]
 DomainName = Annotated[str, one_of(DOMAINS)]
 Host = Annotated[str, matching(HOST, "a host name or IPv4 address, without scheme and port")]
 Address = Annotated[
@@ -93,11 +94,14 @@ class Resources:
         Tokens that go through the model at once, padding included: what decides the trainer's memory.
     memory : int
         MiB that the trainer's container may use.
+    device : str
+        What it computes on: cpu, or cuda for a GPU of NVIDIA's.
     """
 
     threads: Count = 1
     tokens_at_once: Count = 512
     memory: Count = 4096
+    device: Device = "cpu"
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def trainer_settings(federation: Federation, site: Site, places: SitePlaces, bas
         "socket": places.socket,
         "threads": site.resources.threads,
         "tokens-at-once": site.resources.tokens_at_once,
+        "device": site.resources.device,
         "seed": site.seed,
         "policy": {
             "recipes": federation.recipes_of(site),

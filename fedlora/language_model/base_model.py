@@ -120,9 +120,10 @@ class BaseModel:
         Raises
         ------
         BaseModelError
-            Names what is missing, or both hashes.
+            Names what is missing or cannot be read, or both hashes.
         """
-        assert self.files
+        for file in self.files:
+            _check_readable(file)
         if sha256:
             hold_to_hash(f"the base model in {self.directory}", self.sha256, sha256)
         return self
@@ -211,6 +212,14 @@ def _combined(files: Mapping[str, str]) -> str:
     for name in sorted(files):
         digest.update(f"{name}\0".encode() + bytes.fromhex(files[name]))
     return digest.hexdigest()
+
+
+def _check_readable(file: Path) -> None:
+    """Open a file, because the libraries that read weights call one that they may not read missing."""
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise BaseModelError(f"{file} cannot be read: {error}") from error
 
 
 def file_sha256(file: Path) -> str:

@@ -11,15 +11,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedlora.errors import CredentialError
 from fedlora.pki.contents import admin_certificate, authority_certificate, authority_subject, server_certificate
-from fedlora.pki.secret_files import refuse_existing, write_together
+from fedlora.pki.secret_files import create_secret, refuse_existing, write_private, write_together
 
 __all__ = [
+    "COORDINATOR_FILES",
     "Authority",
     "create_authority",
     "issue_admin_certificate",
+    "issue_coordinator_credentials",
     "issue_server_certificate",
     "key_fingerprint",
 ]
+
+COORDINATOR_FILES = ("ca.crt", "server.crt", "server.key", "admin.crt", "admin.key", "superexec.secret")
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,41 @@ def issue_admin_certificate(
     )
     write_together({key_file: private_pem(key), certificate_file: certificate_pem(certificate)}, replace=replace)
     return certificate_file, key_file
+
+
+def issue_coordinator_credentials(
+    authority: Authority, directory: Path, *, names: Sequence[str], days: int
+) -> dict[str, Path]:
+    """Create in `directory` what a coordinator's containers need: of the CA its certificate alone.
+
+    Parameters
+    ----------
+    authority : Authority
+        Who signs.
+    directory : Path
+        Where the files go.
+    names : sequence of str
+        DNS names and IP addresses that clients will call the SuperLink by.
+    days : int
+        Length of validity.
+
+    Returns
+    -------
+    dict of Path
+        The files by name.
+
+    Raises
+    ------
+    CredentialError
+        If a name cannot stand in a certificate, or one of the files exists.
+    """
+    made = {name: directory / name for name in COORDINATOR_FILES}
+    refuse_existing(*made.values())
+    write_private(made["ca.crt"], authority.certificate_file.read_bytes())
+    issue_server_certificate(authority, directory, names=names, days=days)
+    issue_admin_certificate(authority, directory, name="keeper", days=days)
+    create_secret(made["superexec.secret"])
+    return made
 
 
 def certificate_pem(certificate: x509.Certificate) -> bytes:

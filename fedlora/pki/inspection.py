@@ -9,11 +9,11 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 
 from fedlora.errors import CredentialError
 from fedlora.pki.contents import names_of
-from fedlora.pki.reading import Role, describe_key, is_p384, key_sha256, role_of, too_open
+from fedlora.pki.reading import Role, certificate_sha256, describe_key, is_p384, key_sha256, role_of, too_open
 
 __all__ = ["Credential", "inspect"]
 
@@ -209,7 +209,7 @@ def _folder_too_open(file: Path) -> str:
 
 def _fingerprint(one: _Found) -> str | None:
     if one.kind == "certificate":
-        return str(one.content.fingerprint(hashes.SHA256()).hex())
+        return certificate_sha256(one.content)
     if one.content is None:
         return None
     return key_sha256(one.content if one.kind == "public key" else one.content.public_key())

@@ -70,11 +70,26 @@ def public_key_pem(file: Path) -> bytes:
         If the file is no ECDSA P-384 public key.
     """
     try:
-        key = serialization.load_ssh_public_key(file.read_bytes())
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        content = file.read_bytes()
+    except OSError as error:
         raise CredentialError(f"cannot read the public key {file}: {error}") from error
+    return public_key_as_pem(content, str(file))
+
+
+def public_key_as_pem(content: bytes, origin: str) -> bytes:
+    """Return the public key that `content` holds in OpenSSH's format as PEM; see `public_key_pem`, which names a file.
+
+    Raises
+    ------
+    CredentialError
+        If it is no ECDSA P-384 public key; names `origin`.
+    """
+    try:
+        key = serialization.load_ssh_public_key(content)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CredentialError(f"cannot read the public key {origin}: {error}") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp384r1":
-        raise CredentialError(f"{file} is not an ECDSA P-384 public key")
+        raise CredentialError(f"{origin} is not an ECDSA P-384 public key")
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 

@@ -18,6 +18,7 @@ from fedlora.pki.secret_files import previous
 
 __all__ = [
     "Role",
+    "certificate_sha256",
     "check_time",
     "describe_key",
     "is_p384",
@@ -74,16 +75,29 @@ def read_certificate(file: Path) -> x509.Certificate:
     return _read(file, "certificate", x509.load_pem_x509_certificate)
 
 
-def read_ca_certificate(file: Path) -> x509.Certificate:
+def read_ca_certificate(file: Path, sha256: str = "") -> x509.Certificate:
     """Read a federation's CA certificate, as everybody has it.
+
+    Parameters
+    ----------
+    file : Path
+        Where it is.
+    sha256 : str
+        The fingerprint that it must have, in hexadecimal, with or without colons; empty for any.
 
     Raises
     ------
     CredentialError
-        If the file is no certificate, one of another role, or its time is not now.
+        If the file is no certificate, one of another role or fingerprint, or its time is not now.
     """
     certificate = read_certificate(file)
     _check_role(certificate, file, Role.AUTHORITY)
+    found = certificate_sha256(certificate)
+    if sha256 and sha256.replace(":", "").lower() != found:
+        raise CredentialError(
+            f"{file} has the SHA-256 {found}, not {sha256}, which is asked for: it is not the federation's, or the "
+            "CA was renewed; ask the coordinator for both, by another way than the one that brought the file"
+        )
     check_time(certificate, file, "get the federation's new ca.crt from the coordinator")
     return certificate
 
@@ -187,6 +201,11 @@ def describe_key(key: object) -> str:
     size = getattr(key, "key_size", None)
     kind = type(key).__name__.removesuffix("PrivateKey").removesuffix("PublicKey").strip("_")
     return f"a key of the kind {kind}{f' with {size} bits' if size else ''}"
+
+
+def certificate_sha256(certificate: x509.Certificate) -> str:
+    """Return a certificate's fingerprint, in hexadecimal: the SHA-256 of its DER form."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def key_sha256(key: Any) -> str:

@@ -1,6 +1,7 @@
 """What is rendered from a federation's file: folders that are deployed as they are, each on its own machine."""
 
 from fedlora.rendering.compose import compose_files
-from fedlora.rendering.folder import MANIFEST, write_rendering
+from fedlora.rendering.compose.service import USER_ID
+from fedlora.rendering.folder import MANIFEST, left_over, write_rendering
 
-__all__ = ["MANIFEST", "compose_files", "write_rendering"]
+__all__ = ["MANIFEST", "USER_ID", "compose_files", "left_over", "write_rendering"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fedlora.errors import ConfigurationError
 
-__all__ = ["MANIFEST", "write_rendering"]
+__all__ = ["MANIFEST", "left_over", "write_rendering"]
 
 MANIFEST = ".rendered.json"  # the SHA-256 of each file as it was rendered
 
@@ -49,6 +49,13 @@ def write_rendering(files: Mapping[str, bytes], directory: Path, *, force: bool 
             f"{error.filename or directory} cannot be written or read: {error.strerror}"
         ) from error
     return changed
+
+
+def left_over(files: Mapping[str, bytes], directory: Path) -> list[str]:
+    """Return the names of folders below `directory` that earlier files of a site stand in, and none of `files`."""
+    wanted = {name.partition("/")[0] for name in files}
+    there = directory.glob("site-*/compose.yaml") if directory.is_dir() else ()
+    return sorted({file.parent.name for file in there} - wanted)
 
 
 def _read_manifest(directory: Path) -> dict[str, str]:

@@ -83,6 +83,11 @@ class AdapterSpec:
         """Number of values of the whole adapter."""
         return sum(tensor.size for tensor in self.tensors)
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of the values of the whole adapter, as a `Vector`."""
+        return self.size * np.dtype(np.float32).itemsize
+
     @cached_property
     def sha256(self) -> str:
         """The hash that names the spec, in hexadecimal."""

@@ -30,7 +30,7 @@ def examine(supernode_file: Path) -> list[Finding]:
         trainer_finding,
         *(_supernode(node) if node else _all_skipped(OF_THE_SUPERNODE, "supernode.toml cannot be used")),
         *(_trainer(trainer) if trainer else _all_skipped(OF_THE_TRAINER, "trainer.toml cannot be used")),
-        machine.gpu(),
+        machine.gpu(trainer),
         machine.trainer_socket(node, trainer),
     ]
 

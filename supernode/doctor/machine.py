@@ -12,6 +12,7 @@ from supernode.doctor.findings import Outcome, check, fail, ok, skipped, warn
 from supernode.doctor.training import Needs
 from supernode.heartbeat import node_heartbeat
 from supernode.settings import NodeSettings
+from supernode.trainer.journal import room
 from supernode.trainer.settings import TrainerSettings
 
 __all__ = ["cores", "gpu", "listens", "memory", "state_folder", "trainer_socket", "worker_port"]
@@ -30,7 +31,7 @@ def state_folder(folder: Path, needed: Needs | None) -> tuple[Outcome, str, str]
     free, update = shutil.disk_usage(there).free, needed.update_bytes if needed else 0
     wished = FEWEST_BYTES + UPDATES * update
     said = f"{folder}, {_size(free)} free, wished for {_size(wished)}"
-    if free < 2 * update + 10**6:  # an update is written beside the last one
+    if free < room(update):
         return fail(said, "make room: not even the next update can be kept")
     return ok(said) if free >= wished else warn(said, "make room before the disk is full")
 
@@ -62,22 +63,26 @@ def cores(settings: TrainerSettings) -> tuple[Outcome, str, str]:
 
 
 @check("GPU")
-def gpu() -> tuple[Outcome, str, str]:
-    """Say which GPU and driver there are; the trainer uses none."""
-    on_cpu = "the trainer of this version works on the CPU all the same"
+def gpu(settings: TrainerSettings | None) -> tuple[Outcome, str, str]:
+    """Say which GPU and driver there are, and whether the trainer is to use one."""
+    wanted = settings is not None and settings.device == "cuda"
+    use = "the trainer is to use it" if wanted else "device in trainer.toml is cpu, so it is not used"
+    wrong = fail if wanted else warn
     program = shutil.which("nvidia-smi")
+    if program is None and wanted:
+        return fail("no GPU with a driver, and device is cuda", 'install the driver, or write device = "cpu"')
     if program is None:
         return ok("no GPU: training on the CPU")
     query = [program, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return warn(f"nvidia-smi does not answer ({type(error).__name__}); {on_cpu}", "look after the driver")
+        return wrong(f"nvidia-smi does not answer ({type(error).__name__}); {use}", "look after the driver")
     lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     if done.returncode != 0 or not lines:
         said = " ".join((done.stdout + done.stderr).split()) or "it says nothing"
-        return warn(f"nvidia-smi fails: {said}; {on_cpu}", "look after the driver")
-    return ok(f"{'; '.join(lines)} (name, driver, memory); {on_cpu}")
+        return wrong(f"nvidia-smi fails: {said}; {use}", "look after the driver")
+    return ok(f"{'; '.join(lines)} (name, driver, memory); {use}")
 
 
 @check("worker port")

@@ -7,8 +7,9 @@ import threading
 from pathlib import Path
 
 from fedlora.config import read_toml
+from fedlora.environment import check_rendered_version
 from fedlora.errors import FedloraError
-from fedlora.log import show
+from fedlora.log import report, show
 from supernode.trainer.confinement import deny_network
 from supernode.trainer.settings import TrainerSettings
 
@@ -17,6 +18,7 @@ def main(arguments: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     log = show()
     try:
+        check_rendered_version()
         settings = read_toml(TrainerSettings, Path(arguments[0]))
         # Read when torch is loaded, which is why it is imported below and not above.
         os.environ.update(OMP_NUM_THREADS=str(settings.threads), OMP_WAIT_POLICY="PASSIVE")
@@ -25,9 +27,8 @@ def main(arguments: list[str]) -> int:
         from supernode.trainer.service import serve
 
         server = serve(settings)
-    except FedloraError as error:
-        log.error("%s: %s", type(error).__name__, error)
-        return error.exit_code
+    except (FedloraError, OSError) as error:
+        return report(error)
     log.info("site %s: trainer is ready", settings.site)
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

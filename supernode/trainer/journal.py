@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fedlora.errors import PolicyError, TrainerError
-from fedlora.folders import replace_durably
+from fedlora.folders import check_room, replace_durably
 
-__all__ = ["Journal", "Opening", "Turn"]
+__all__ = ["Journal", "Opening", "Turn", "room"]
 
 MOST_RUN_NAME = 64
 
@@ -44,11 +44,29 @@ class Journal:
     ----------
     directory : Path
         Folder that outlives the process.
+
+    Raises
+    ------
+    TrainerError
+        If the disk does not take it, here and in what writes.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrainerError(f"the state folder {directory} cannot be made: {error}") from error
+
+    def check_room(self, update_bytes: int) -> None:
+        """Check that the disk takes the next answer, of `update_bytes`.
+
+        Raises
+        ------
+        TrainerError
+            If it is full.
+        """
+        check_room(self.directory, room(update_bytes), TrainerError)
 
     def open_epoch(self, run: str, epoch: int, opening: Opening) -> None:
         """Note that `epoch` of `run` has begun, and with what.
@@ -99,7 +117,7 @@ class Journal:
 
     def record(self, turn: Turn, answer: bytes) -> None:
         """Keep `answer`; after a crash either all of this happened or nothing did."""
-        replace_durably(self._answer_file(turn.run), answer)
+        self._keep(self._answer_file(turn.run), answer)
         fields = {"epoch": turn.epoch, "last": turn.place, "adapter_sha256": turn.adapter_sha256}
         self._write(turn.run, {**self._read(turn.run), **fields})
 
@@ -114,13 +132,26 @@ class Journal:
         return known if isinstance(known, dict) else {}
 
     def _write(self, run: str, fields: dict[str, Any]) -> None:
-        replace_durably(self._journal_file(run), json.dumps({"run": run, **fields}).encode())
+        self._keep(self._journal_file(run), json.dumps({"run": run, **fields}).encode())
+
+    def _keep(self, file: Path, content: bytes) -> None:
+        try:
+            replace_durably(file, content)
+        except OSError as error:
+            raise TrainerError(
+                f"the state folder {self.directory} takes no more: {error.strerror}; make room"
+            ) from error
 
     def _journal_file(self, run: str) -> Path:
         return self.directory / f"{_file_name(run)}.json"
 
     def _answer_file(self, run: str) -> Path:
         return self.directory / f"{_file_name(run)}.answer"
+
+
+def room(update_bytes: int) -> int:
+    """Return how many bytes must be free where answers are kept: the next is written beside the last one."""
+    return 2 * update_bytes + 10**6
 
 
 def _file_name(run: str) -> str:

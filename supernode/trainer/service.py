@@ -21,6 +21,7 @@ from fedlora.shards import load_records
 from fedlora.wire import AdapterSpec, Header, Payload, check, decode, encode
 from fedlora.wire.spec import Vector
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
+from supernode.trainer.device import check_device
 from supernode.trainer.examples import tokenise
 from supernode.trainer.journal import Journal, Opening, Turn
 from supernode.trainer.model import AdapterModel
@@ -50,15 +51,16 @@ class ResidentTrainer:
 
     Raises
     ------
-    ShardError, BaseModelError
-        If shard or base model cannot be used.
+    ShardError, BaseModelError, TrainerError
+        If shard, base model or device cannot be used.
     """
 
     def __init__(self, settings: TrainerSettings) -> None:
         self.settings = settings
+        check_device(settings.device)  # before what takes long
         self.records = load_records(settings.shard, domain(settings.domain))
         self.base = BaseModel(settings.base_model_name, settings.base_model).check(settings.base_model_sha256)
-        self.model, self.tokenizer = load(self.base)
+        self.model, self.tokenizer = load(self.base, settings.device)
         self.padding = int(self.tokenizer.pad_token_id or self.tokenizer.eos_token_id)
         self._prepare(settings.policy.recipes[0])
 
@@ -145,6 +147,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         self.policy = policy
         self.journal = journal
         self.busy = threading.Lock()
+        self.specs = {trainer.recipe.sha256: trainer.adapter.spec}
 
     @_answering
     def Describe(  # noqa: N802 - this and the next two are named by trainer.proto
@@ -152,8 +155,10 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
     ) -> trainer_pb2.Description:
         """Say what would be trained under a recipe."""
         recipe = self.policy.recipe(request.recipe_sha256)
-        with self.busy:
-            spec = self.trainer.load(recipe).spec
+        spec = self.specs.get(recipe.sha256)
+        if spec is None:  # else nobody waits for the round under way, health checks least of all
+            with self.busy:
+                spec = self.specs[recipe.sha256] = self.trainer.load(recipe).spec
         return trainer_pb2.Description(
             spec=spec.to_json(), policy_sha256=self.policy.sha256, examples=len(self.trainer.records)
         )
@@ -258,16 +263,28 @@ def serve(settings: TrainerSettings) -> grpc.Server:
     """Load everything, then listen on the socket that `settings` names; return the running server.
 
     The socket appears last: whoever can reach it reaches a trainer that is ready.
+
+    Raises
+    ------
+    ShardError, BaseModelError
+        If shard or base model cannot be used.
+    TrainerError
+        If the state folder or the socket cannot.
     """
     trainer = ResidentTrainer(settings)
-    service = TrainerService(trainer, settings.policy, Journal(settings.state))
+    journal = Journal(settings.state)
+    journal.check_room(trainer.adapter.spec.bytes)
+    service = TrainerService(trainer, settings.policy, journal)
     size = [
         ("grpc.max_send_message_length", LARGEST_MESSAGE),
         ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ]
     server = grpc.server(ThreadPoolExecutor(max_workers=4), options=size)
     trainer_pb2_grpc.add_TrainerServicer_to_server(service, server)
-    settings.socket.unlink(missing_ok=True)  # one that a crash left behind
-    server.add_insecure_port(f"unix:{settings.socket}")
+    try:
+        settings.socket.unlink(missing_ok=True)  # one that a crash left behind
+        server.add_insecure_port(f"unix:{settings.socket}")
+    except (OSError, RuntimeError) as error:  # RuntimeError is gRPC's
+        raise TrainerError(f"the trainer cannot listen at {settings.socket}: {error}") from error
     server.start()
     return server

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedlora.errors import PolicyError
 from fedlora.federation import Federation, Resources, Site, SitePolicy
+from fedlora.federation.description import Device
 from fedlora.recipes import Recipe
 
 __all__ = ["Policy", "TrainerSettings"]
@@ -99,6 +100,8 @@ class TrainerSettings:
         for a model of 135 million parameters with a vocabulary of 49,152.
     seed : int
         Decides the order of records; the site's own, never a caller's.
+    device : str
+        What to compute on: ``cpu``, or ``cuda`` for a GPU of NVIDIA's.
     """
 
     site: str
@@ -113,6 +116,7 @@ class TrainerSettings:
     threads: int = Resources.threads
     tokens_at_once: int = Resources.tokens_at_once
     seed: int = Site.seed
+    device: Device = Resources.device
 
     def __post_init__(self) -> None:
         if self.threads < 1:

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 from deployment import docker
 
+import fedlora
 from fedlora.federation import read_federation
 from fedlora.federation.presets import PRESETS
 from fedlora.federation.writing import new_file, preset_text
 from fedlora.rendering import compose_files, write_rendering
 
-ROLES = ("superlink", "serverapp", "supernode", "trainer", "evaluator", "gateway")
+ROLES = ("superlink", "serverapp", "supernode", "trainer", "evaluator", "model", "gateway", "prometheus")
+FOREIGN = {"gateway": ("-v", "HAProxy version 2"), "prometheus": ("--version", "prometheus, version ")}
+VERSION = fedlora.__version__
 MEGABYTE = 10**6
 
 
@@ -28,20 +31,20 @@ def test_compose_takes_every_rendering(preset, engine, tmp_path):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_an_image_answers_whoever_asks(role, engine):
-    asked = "-v" if role == "gateway" else "--version"
-    image = f"fedlora-{role}:0.1.0"
+    asked, answer = FOREIGN.get(role, ("--version", f"{VERSION}\n"))
+    image = f"fedlora-{role}:{VERSION}"
     said = docker("run", "--rm", "--read-only", "--network", "none", "--user", "12345", image, asked).stdout
-    assert said.startswith("HAProxy version 2" if role == "gateway" else "0.1.0\n")
+    assert said.startswith(answer)
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_an_image_has_what_it_needs_and_no_more(role, engine):
-    image = json.loads(docker("image", "inspect", f"fedlora-{role}:0.1.0").stdout)[0]
+    image = json.loads(docker("image", "inspect", f"fedlora-{role}:{VERSION}").stdout)[0]
     labels = image["Config"]["Labels"]
     assert image["Config"]["User"] == "49999:49999"
     assert labels["org.opencontainers.image.title"] == f"fedlora {role}"
-    assert labels["org.opencontainers.image.version"] == "0.1.0"
-    packages = "true" if role == "gateway" else "ls /opt/fedlora/lib/python3*/site-packages"
+    assert labels["org.opencontainers.image.version"] == VERSION
+    packages = "true" if role in FOREIGN else "ls /opt/fedlora/lib/python3*/site-packages"
     look = f"for one in cc gcc g++ make pip uv; do command -v $one; done; {packages}"
     found = docker("run", "--rm", "--network", "none", "--entrypoint", "sh", image["Id"], "-c", look).stdout.split()
     assert not {Path(one).name for one in found if one.startswith("/")}

@@ -20,7 +20,7 @@ def defaults(schema: type) -> dict[str, object]:
     ("ours", "theirs", "names"),
     [
         (federation.Keeper, KeeperSettings, {"silent_seconds", "first_pause", "most_pause", "fruitless"}),
-        (federation.Resources, TrainerSettings, {"threads", "tokens_at_once"}),
+        (federation.Resources, TrainerSettings, {"threads", "tokens_at_once", "device"}),
         (federation.Site, TrainerSettings, {"seed"}),
         (federation.Federation, TrainerSettings, {"base_model_sha256"}),
         (federation.SitePolicy, Policy, {"fewest_examples", "largest_norm"}),

@@ -49,14 +49,14 @@ def complete_coordinator(federation: Federation, directory: Path) -> list[str]:
     return made
 
 
-def complete_site(directory: Path, ca_certificate: Path) -> list[str]:
+def complete_site(directory: Path, ca_certificate: Path, ca_sha256: str = "") -> list[str]:
     """Make a site's node key and its worker's secret where they are missing; return what was made.
 
     Raises
     ------
     CredentialError
-        If there is no CA certificate, half of a key pair is there, its halves do not belong together, it is of another
-        kind, or others may read it.
+        If there is no CA certificate, or it has another fingerprint than `ca_sha256`, half of a key pair is there, its
+        halves do not belong together, it is of another kind, or others may read it.
     """
     pki.private_directory(directory)
     if not ca_certificate.exists():
@@ -64,7 +64,7 @@ def complete_site(directory: Path, ca_certificate: Path) -> list[str]:
             f"there is no {ca_certificate}: get the federation's ca.crt from the coordinator, compare its fingerprint "
             "by another way, and put it there"
         )
-    read_ca_certificate(ca_certificate)
+    read_ca_certificate(ca_certificate, ca_sha256)
     key, public, made = directory / "node.key", directory / "node.key.pub", []
     if not _any(key, public):
         pki.create_node_key(key)

@@ -16,7 +16,10 @@ __all__ = ["register"]
 def register(
     name: NodeName,
     public_key: Annotated[
-        Path, typer.Argument(metavar="PUBLIC_KEY_FILE", help="The site's node.key.pub.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="PUBLIC_KEY_FILE", help="The site's node.key.pub; - is the standard input.", show_default=False
+        ),
     ],
     superlink: SuperLinkOption,
     ca_certificate: CertificateOption,
@@ -25,10 +28,13 @@ def register(
     """Admit a site to the SuperLink by its public key."""
     from fedlora.errors import RunError
     from fedlora.names import check_name
-    from fedlora.pki.node_keys import public_key_pem, public_key_sha256
+    from fedlora.pki.node_keys import public_key_as_pem, public_key_pem, public_key_sha256
 
     check_name(name, RunError)
-    pem = public_key_pem(public_key)
+    if str(public_key) == "-":
+        pem = public_key_as_pem(typer.get_binary_stream("stdin").read(), "on the standard input")
+    else:
+        pem = public_key_pem(public_key)
     sha256 = public_key_sha256(pem)
     with reach(superlink, ca_certificate, admin) as control:
         _check_new(name, sha256, control.node_list())

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedlora.environment import ADMIN, CA_CERTIFICATE, SUPERLINK
+
 if TYPE_CHECKING:
     from superlink.control import Control
 
@@ -13,16 +15,19 @@ __all__ = ["AdminOption", "CertificateOption", "NodeName", "SuperLinkOption", "r
 
 NodeName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the site.", show_default=False)]
 SuperLinkOption = Annotated[
-    str, typer.Option(metavar="HOST:PORT", help="The SuperLink's HTTPS address.", show_default=False)
+    str,
+    typer.Option(metavar="HOST:PORT", help="The SuperLink's HTTPS address.", envvar=SUPERLINK, show_default=False),
 ]
 CertificateOption = Annotated[
-    Path, typer.Option(metavar="FILE", help="The federation's CA certificate.", show_default=False)
+    Path,
+    typer.Option(metavar="FILE", help="The federation's CA certificate.", envvar=CA_CERTIFICATE, show_default=False),
 ]
 AdminOption = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
         help="Folder with admin.crt and admin.key, where the SuperLink is behind a proxy that asks for them.",
+        envvar=ADMIN,
         show_default=False,
     ),
 ]

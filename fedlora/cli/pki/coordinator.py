@@ -21,20 +21,15 @@ def coordinator(
 ) -> None:
     """Make what the coordinator's containers need: ca.crt, the SuperLink's pair, the keeper's, a secret; not ca.key."""
     from fedlora.cli.federation_file import read
-    from fedlora.pki.certificates import issue_admin_certificate, issue_server_certificate
+    from fedlora.pki.certificates import issue_coordinator_credentials
     from fedlora.pki.reading import load_authority, read_certificate
     from fedlora.pki.renewal import server_days
-    from fedlora.pki.secret_files import create_secret, new_private_directory, refuse_existing, write_private
+    from fedlora.pki.secret_files import new_private_directory
 
     names = read(federation, []).federation.superlink_names
     authority = load_authority(directory)
     valid = server_days(authority, days)
-    made = ("ca.crt", "server.crt", "server.key", "admin.crt", "admin.key", "superexec.secret")
     with new_private_directory(to) as folder:
-        refuse_existing(*(folder / name for name in made))
-        write_private(folder / "ca.crt", authority.certificate_file.read_bytes())
-        certificate, _ = issue_server_certificate(authority, folder, names=names, days=valid)
-        issue_admin_certificate(authority, folder, name="keeper", days=valid)
-        create_secret(folder / "superexec.secret")
-    typer.echo(f"SuperLink server {', '.join(names)}, {validity(read_certificate(certificate))}")
+        made = issue_coordinator_credentials(authority, folder, names=names, days=valid)
+    typer.echo(f"SuperLink server {', '.join(names)}, {validity(read_certificate(made['server.crt']))}")
     typer.echo(f"in {to}: {', '.join(made)}; they never leave the coordinator's machine, ca.crt excepted")

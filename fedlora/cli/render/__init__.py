@@ -18,6 +18,4 @@ def group() -> None:
     """Render a federation's file into folders that are deployed as they are."""
 
 
-application.command(epilog="Example: fedlora render compose federation.toml --out deploy --ca-certificate ca/ca.crt")(
-    compose
-)
+application.command(epilog="Example: fedlora render compose federation.toml --out deploy --ca ca")(compose)

@@ -9,17 +9,32 @@ from fedlora.federation import Federation
 from fedlora.federation.description import SERVICE
 from fedlora.federation.settings import keeper_settings
 from fedlora.federation.writing import to_toml
+from fedlora.pki.certificates import COORDINATOR_FILES
+from fedlora.rendering.compose.evaluation import evaluation_settings, evaluator
 from fedlora.rendering.compose.gateway import (
     ADMIN_PORT,
     FLEET_PORT,
     HEALTH,
     INSIDE,
+    METRICS,
     RUNTIME_ENTRANCE,
     RUNTIME_PORT,
     entrance_configuration,
     gateway_command,
 )
-from fedlora.rendering.compose.service import NO_DNS, compose_text, health, image, internal, mount, service
+from fedlora.rendering.compose.monitoring import PROMETHEUS_PORT, prometheus, prometheus_configuration
+from fedlora.rendering.compose.readme import coordinator_readme
+from fedlora.rendering.compose.service import (
+    NO_DNS,
+    compose_text,
+    health,
+    image,
+    internal,
+    kit_service,
+    mount,
+    service,
+    unrouted,
+)
 from fedlora.settings_file import settings_text
 
 __all__ = ["coordinator_files"]
@@ -28,7 +43,6 @@ STATE, SECRETS = Path("/var/lib/fedlora"), Path("/run/secrets")
 CA_CERTIFICATE, SECRET = SECRETS / "ca.crt", SECRETS / "superexec.secret"
 RUNS = STATE / "runs"
 PROGRAMS = Path("/opt/fedlora/bin")
-ALL_SECRETS = ("ca.crt", "server.crt", "server.key", "admin.crt", "admin.key", "superexec.secret")
 
 
 def coordinator_files(federation: Federation) -> dict[str, str]:
@@ -43,19 +57,32 @@ def coordinator_files(federation: Federation) -> dict[str, str]:
             "gateway": _gateway(federation),
             "serverapp": _serverapp(federation),
             "keeper": _keeper(federation),
+            "prometheus": prometheus(federation),
+            "evaluator": evaluator(federation, f"runs:{STATE}:ro"),
         },
-        "networks": {"outside": {}, "inside": internal(), "runtime": internal(), "control": internal()},
-        "volumes": {"superlink": {}, "runs": {}},
-        "secrets": {name: {"file": f"./secrets/{name}"} for name in ALL_SECRETS},
+        "networks": {
+            "outside": {},
+            **{name: internal() for name in ("inside", "runtime", "control", "metrics")},
+            "monitoring": unrouted(),
+        },
+        "volumes": {"superlink": {}, "runs": {}, "prometheus": {}},
+        "secrets": {name: {"file": f"./secrets/{name}"} for name in COORDINATOR_FILES},
     }
     own = federation.coordinator
     return {
         "compose.yaml": compose_text(federation, "The coordinator", document),
-        ".env": f"# Ports of this machine.\nFLEET_PORT={own.fleet_port}\nHTTP_PORT={own.http_port}\n",
+        ".env": (
+            f"# Ports of this machine.\nFLEET_PORT={own.fleet_port}\nHTTP_PORT={own.http_port}\n"
+            f"# With --profile monitoring, on 127.0.0.1.\nPROMETHEUS_PORT={PROMETHEUS_PORT}\n"
+            "# For the evaluator: the base model's folder, and held-out records as a shard folder.\n"
+            "MODEL=./model\nHELD_OUT=./held-out\n"
+        ),
         "federation.toml": to_toml(_inside(federation)),
         "keeper.toml": settings_text(keeper),
         "haproxy.cfg": entrance_configuration(),
-        "README.md": _readme(federation),
+        "prometheus.yml": prometheus_configuration(),
+        "evaluation.toml": settings_text(evaluation_settings(federation, RUNS)),
+        "README.md": coordinator_readme(federation),
     }
 
 
@@ -77,7 +104,7 @@ def _superlink(federation: Federation) -> dict[str, Any]:
         files, fleet=f"{everywhere}:{FLEET_PORT}", http=f"{everywhere}:8000", programs=PROGRAMS
     )
     asked = ("https://localhost:8000/", f"grpcs://localhost:{FLEET_PORT}")
-    return service(
+    return kit_service(
         image(federation, "superlink"),
         command,
         memory=federation.coordinator.memory,
@@ -106,6 +133,7 @@ def _gateway(federation: Federation) -> dict[str, Any]:
             "inside": {},
             "runtime": {"aliases": [SERVICE, RUNTIME_ENTRANCE]},
             "control": {"aliases": [SERVICE]},
+            "metrics": {"aliases": [METRICS]},
         },
         ports=[f"${{FLEET_PORT}}:{FLEET_PORT}", f"127.0.0.1:${{HTTP_PORT}}:{ADMIN_PORT}"],
         healthcheck=health(HEALTH, start=20),
@@ -119,7 +147,7 @@ def _serverapp(federation: Federation) -> dict[str, Any]:
         ca_certificate=CA_CERTIFICATE, superexec_secret=SECRET, superlink=entrance, programs=PROGRAMS
     )
     asked = f"https://{entrance}/v1/runtime/"
-    return service(
+    return kit_service(
         image(federation, "serverapp"),
         command,
         memory=federation.coordinator.memory,
@@ -136,13 +164,19 @@ def _serverapp(federation: Federation) -> dict[str, Any]:
 
 
 def _keeper(federation: Federation) -> dict[str, Any]:
-    return service(
+    return kit_service(
         image(federation, "superlink"),
         ["python", "-m", "superlink.keeper", "/etc/fedlora/keeper.toml"],
         memory=512,
         cpus=1,
         pids=128,
-        environment={**flower.variables(Path("/tmp/flower")), "FEDLORA_RUNS": str(RUNS)},  # noqa: S108
+        environment={
+            **flower.variables(Path("/tmp/flower")),  # noqa: S108 - of the container's own
+            "FEDLORA_RUNS": str(RUNS),
+            "FEDLORA_SUPERLINK": f"{SERVICE}:{ADMIN_PORT}",
+            "FEDLORA_CA_CERTIFICATE": str(CA_CERTIFICATE),
+            "FEDLORA_ADMIN": str(SECRETS),
+        },
         secrets=["ca.crt", "admin.crt", "admin.key"],
         volumes=[
             f"runs:{STATE}",
@@ -154,27 +188,3 @@ def _keeper(federation: Federation) -> dict[str, Any]:
         depends_on={"gateway": {"condition": "service_healthy"}},
         **NO_DNS,
     )
-
-
-def _readme(federation: Federation) -> str:
-    port = federation.coordinator.http_port
-    return f"""\
-# Coordinator of {federation.name}
-
-In this folder, on the coordinator's machine, which sites reach as {federation.coordinator.host}. `CA` is the folder \
-with `ca.crt` and `ca.key`, which no container sees; `FILE` is the federation's file.
-
-    fedlora pki coordinator CA --federation FILE --to secrets
-    fedlora pki admin CA --name admin --to admin
-    sudo chown -R 49999:49999 secrets
-    docker compose up -d
-
-Each site's folder goes to its site, which answers with one public key. Admit it, and compare its SHA-256:
-
-    fedlora node register SITE node.key.pub --superlink localhost:{port} --ca-certificate CA/ca.crt --admin admin
-
-Then start a run, and follow it:
-
-    docker compose exec keeper fedlora run submit first /etc/fedlora/federation.toml
-    docker compose exec keeper fedlora run watch first
-"""

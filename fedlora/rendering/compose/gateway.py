@@ -10,6 +10,8 @@ __all__ = [
     "FLEET_PORT",
     "HEALTH",
     "INSIDE",
+    "METRICS",
+    "METRICS_PORT",
     "RUNTIME_ENTRANCE",
     "RUNTIME_PORT",
     "entrance_configuration",
@@ -17,9 +19,10 @@ __all__ = [
     "relay_configuration",
 ]
 
-FLEET_PORT, ADMIN_PORT, RUNTIME_PORT, HEALTH_PORT = 9092, 8000, 8001, 8404  # inside containers
+FLEET_PORT, ADMIN_PORT, RUNTIME_PORT, HEALTH_PORT, METRICS_PORT = 9092, 8000, 8001, 8404, 8405  # inside containers
 INSIDE = f"{SERVICE}-inside"  # the SuperLink itself; by SERVICE, clients reach the gateway
 RUNTIME_ENTRANCE = "runtime-entrance"  # the gateway on the ServerApp's network
+METRICS = "gateway-metrics"  # the gateway on Prometheus' network
 CONFIGURATION = "/etc/fedlora/haproxy.cfg"
 ASK = f"import urllib.request as request; request.urlopen('http://127.0.0.1:{HEALTH_PORT}/health', timeout=5)"
 HEALTH = ("python3", "-c", ASK)
@@ -93,6 +96,12 @@ frontend runtime
     http-request deny deny_status 403 if {{ path_sub .. }}
     default_backend http
 
+frontend metrics
+    mode http
+    bind {METRICS}:{METRICS_PORT}
+    http-request use-service prometheus-exporter if {{ path /metrics }}
+    http-request deny deny_status 404
+
 backend http
     mode http
     default-server ssl verify required ca-file /run/secrets/ca.crt sni str({SERVICE}) verifyhost {SERVICE}
@@ -101,7 +110,7 @@ backend http
 
 
 def _fleet(target: str) -> str:
-    """Return the sections that pass the Fleet API's connections on to `target`, unopened."""
+    """Return the sections that pass the Fleet API's connections on to `target`, unopened; bytes are counted at once."""
     return f"""\
 frontend fleet
     mode tcp

@@ -8,19 +8,33 @@ import yaml
 import fedlora
 from fedlora.federation import Federation
 
-__all__ = ["NO_DNS", "USER", "compose_text", "health", "image", "internal", "mount", "service"]
+__all__ = [
+    "NO_DNS",
+    "USER",
+    "USER_ID",
+    "compose_text",
+    "health",
+    "image",
+    "internal",
+    "kit_service",
+    "mount",
+    "once",
+    "service",
+    "unrouted",
+]
 
-USER = "49999:49999"
+USER_ID = 49999
+USER = f"{USER_ID}:{USER_ID}"
 Service = dict[str, Any]
 # Services without a way out get an upstream that is nowhere (RFC 5737): Docker's own name server would otherwise carry
 # questions, and what is hidden in them, to the host's.
 NO_DNS: dict[str, Any] = {"dns": ["192.0.2.1"]}
 
 
-def image(federation: Federation, role: str) -> str:
-    """Return the name of the image of `role`."""
+def image(federation: Federation, role: str, variant: str = "") -> str:
+    """Return the name of the image of `role`; `variant` ends its tag."""
     own = federation.containers
-    return f"{own.images}{role}:{own.tag or fedlora.__version__}"
+    return f"{own.images}{role}:{own.tag or fedlora.__version__}{variant}"
 
 
 def service(
@@ -60,6 +74,16 @@ def service(
     }
 
 
+def kit_service(name: str, command: Sequence[str], *, environment: Service | None = None, **more: Any) -> Service:
+    """Return a `service` that runs the kit's code, and is told which version its settings were rendered for."""
+    return service(name, command, environment={"FEDLORA_RENDERED": fedlora.__version__, **(environment or {})}, **more)
+
+
+def once(one: Service) -> Service:
+    """Return a service that is run when somebody asks for it, and is not started again."""
+    return one | {"restart": "no"}
+
+
 def health(command: Sequence[str], *, start: int = 60, interval: int = 10) -> dict[str, Any]:
     """Return a health check; `start` is how many seconds the service may take until it is ready."""
     return {
@@ -71,13 +95,13 @@ def health(command: Sequence[str], *, start: int = 60, interval: int = 10) -> di
     }
 
 
-def mount(source: str, target: str) -> dict[str, Any]:
-    """Return a file or folder of the machine, read-only; one that is missing is an error and is not made."""
+def mount(source: str, target: str, *, read_only: bool = True) -> dict[str, Any]:
+    """Return a file or folder of the machine; one that is missing is an error and is not made."""
     return {
         "type": "bind",
         "source": source,
         "target": target,
-        "read_only": True,
+        "read_only": read_only,
         "bind": {"create_host_path": False},
     }
 
@@ -85,6 +109,11 @@ def mount(source: str, target: str) -> dict[str, Any]:
 def internal() -> dict[str, Any]:
     """Return a network without a way out: the machine itself has no address on it either."""
     return {"internal": True, "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"}}
+
+
+def unrouted() -> dict[str, Any]:
+    """Return a network that reaches the machine, so that a port can be published, and nothing beyond it."""
+    return {"driver_opts": {"com.docker.network.bridge.enable_ip_masquerade": "false"}}
 
 
 def compose_text(federation: Federation, part: str, document: dict[str, Any]) -> str:

@@ -8,8 +8,20 @@ from fedlora.federation import Federation, Site
 from fedlora.federation.description import SERVICE
 from fedlora.federation.settings import SitePlaces, supernode_settings, trainer_settings
 from fedlora.language_model import BaseModel
+from fedlora.rendering.compose.base_model import MODEL, model, model_name
 from fedlora.rendering.compose.gateway import FLEET_PORT, HEALTH, gateway_command, relay_configuration
-from fedlora.rendering.compose.service import NO_DNS, compose_text, health, image, internal, mount, service
+from fedlora.rendering.compose.readme import site_readme
+from fedlora.rendering.compose.service import (
+    NO_DNS,
+    compose_text,
+    health,
+    image,
+    internal,
+    kit_service,
+    mount,
+    once,
+    service,
+)
 from fedlora.settings_file import settings_text
 
 __all__ = ["site_files"]
@@ -17,12 +29,12 @@ __all__ = ["site_files"]
 STATE, SOCKET, CREDENTIALS = Path("/var/lib/fedlora"), Path("/run/fedlora/trainer"), Path("/run/fedlora/credentials")
 CONFIGURATION = Path("/etc/fedlora")
 CA_CERTIFICATE = CONFIGURATION / "ca.crt"
-MODEL = Path("/model")
 TRAINER_START_SECONDS = 600
+PROFILES = {"cpu": "cpu", "cuda": "gpu"}  # by device
 
 
-def site_files(federation: Federation, site: Site) -> dict[str, str]:
-    """Return the files of a site's folder by name; its ``ca.crt`` is not among them."""
+def site_files(federation: Federation, site: Site, ca_sha256: str = "") -> dict[str, str]:
+    """Return the files of a site's folder by name; its ``ca.crt``, with the fingerprint, is not among them."""
     places = SitePlaces(
         shard=_shard(site),
         trainer_state=STATE,
@@ -34,11 +46,13 @@ def site_files(federation: Federation, site: Site) -> dict[str, str]:
     )
     # The relay is called as the SuperLink's certificate says, whatever the SuperLink's own address is.
     supernode = {**supernode_settings(federation, site, places), "superlink": f"{SERVICE}:{FLEET_PORT}"}
-    trainer = trainer_settings(federation, site, places, BaseModel(_model_name(federation), MODEL))
+    trainer = trainer_settings(federation, site, places, BaseModel(model_name(federation), MODEL))
     document = {
         "name": f"{federation.name}-site-{site.name}",
         "services": {
             "trainer": _trainer(federation, site),
+            "trainer-gpu": _trainer_gpu(federation, site),
+            "model": model(federation),
             "credentials": _credentials(federation),
             "relay": _relay(federation),
             "supernode": _supernode(federation),
@@ -48,12 +62,25 @@ def site_files(federation: Federation, site: Site) -> dict[str, str]:
     }
     return {
         "compose.yaml": compose_text(federation, f"Site {site.name}", document),
-        ".env": f"# On this machine: the records, and the base model's folder.\nSHARD={site.shard}\nMODEL=./model\n",
+        ".env": _environment(site, ca_sha256),
         "supernode.toml": settings_text(supernode),
-        "trainer.toml": settings_text(trainer),
+        "trainer.toml": settings_text({**trainer, "device": "cpu"}),
+        "trainer-gpu.toml": settings_text({**trainer, "device": "cuda"}),
         "haproxy.cfg": relay_configuration(federation, site),
-        "README.md": _readme(federation, site),
+        "README.md": site_readme(federation, site, ca_sha256),
     }
+
+
+def _environment(site: Site, ca_sha256: str) -> str:
+    return f"""\
+# On this machine: the records, and the base model's folder.
+SHARD={site.shard}
+MODEL=./model
+# What the trainer computes on: cpu, or gpu.
+COMPOSE_PROFILES={PROFILES[site.resources.device]}
+# Fingerprint of the federation's ca.crt, as the coordinator has told it by another way; no other is taken.
+CA_SHA256={ca_sha256}
+"""
 
 
 def _shard(site: Site) -> Path:
@@ -61,42 +88,50 @@ def _shard(site: Site) -> Path:
     return Path("/shard") / site.shard.name
 
 
-def _model_name(federation: Federation) -> str:
-    source = federation.base_model
-    return Path(source).name if source.startswith((".", "/", "~")) else source
-
-
-def _trainer(federation: Federation, site: Site) -> dict[str, Any]:
+def _trainer(federation: Federation, site: Site, device: str = "cpu", **more: Any) -> dict[str, Any]:
     file = str(CONFIGURATION / "trainer.toml")
-    return service(
-        image(federation, "trainer"),
+    return kit_service(
+        image(federation, "trainer", "-cuda" if device == "cuda" else ""),
         ["python", "-m", "supernode.trainer", file],
         memory=site.resources.memory,
         cpus=site.resources.threads,
         pids=256,
+        profiles=[PROFILES[device]],
         network_mode="none",
         volumes=[
-            mount("./trainer.toml", file),
+            mount("./trainer-gpu.toml" if device == "cuda" else "./trainer.toml", file),
             mount("${SHARD}", str(_shard(site))),
             mount("${MODEL}", str(MODEL)),
             f"trainer:{STATE}",
             f"socket:{SOCKET}",
         ],
         healthcheck=health(["python", "-m", "supernode.trainer.health", file], start=TRAINER_START_SECONDS),
+        **more,
     )
+
+
+def _trainer_gpu(federation: Federation, site: Site) -> dict[str, Any]:
+    """Return the same trainer on one GPU."""
+    trainer = _trainer(federation, site, "cuda", shm_size="1g")
+    resources = trainer["deploy"]["resources"]
+    device = {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    return trainer | {"deploy": {"resources": {**resources, "reservations": {"devices": [device]}}}}
 
 
 def _credentials(federation: Federation) -> dict[str, Any]:
     """Return what makes the site's key once, and prints its public half each time."""
-    return service(
-        image(federation, "supernode"),
-        ["fedlora", "node", "prepare", str(CREDENTIALS), "--ca-certificate", str(CA_CERTIFICATE)],
-        memory=256,
-        cpus=1,
-        pids=64,
-        network_mode="none",
-        volumes=[f"credentials:{CREDENTIALS}", mount("./ca.crt", str(CA_CERTIFICATE))],
-    ) | {"restart": "no"}
+    expected = ("--ca-certificate", str(CA_CERTIFICATE), "--ca-sha256", "${CA_SHA256}")
+    return once(
+        kit_service(
+            image(federation, "supernode"),
+            ["fedlora", "node", "prepare", str(CREDENTIALS), *expected],
+            memory=256,
+            cpus=1,
+            pids=64,
+            network_mode="none",
+            volumes=[f"credentials:{CREDENTIALS}", mount("./ca.crt", str(CA_CERTIFICATE))],
+        )
+    )
 
 
 def _relay(federation: Federation) -> dict[str, Any]:
@@ -114,7 +149,8 @@ def _relay(federation: Federation) -> dict[str, Any]:
 
 def _supernode(federation: Federation) -> dict[str, Any]:
     file = str(CONFIGURATION / "supernode.toml")
-    return service(
+    trainer = {"condition": "service_healthy", "required": False}  # whichever of the two the profile has
+    return kit_service(
         image(federation, "supernode"),
         ["python", "-m", "supernode", file],
         memory=1024,
@@ -133,26 +169,8 @@ def _supernode(federation: Federation) -> dict[str, Any]:
         depends_on={
             "credentials": {"condition": "service_completed_successfully"},
             "relay": {"condition": "service_healthy"},
-            "trainer": {"condition": "service_healthy"},
+            "trainer": trainer,
+            "trainer-gpu": trainer,
         },
         **NO_DNS,
     )
-
-
-def _readme(federation: Federation, site: Site) -> str:
-    return f"""\
-# Site {site.name} of {federation.name}
-
-In this folder, on the site's own machine. It needs `ca.crt` of the federation (compare its fingerprint with the \
-coordinator's by another way), the records at the path that `.env` names, and the base model \
-{_model_name(federation)} as the folder `model`; the user 49999 must be able to read both.
-
-    docker compose run --rm credentials >node.key.pub
-    docker compose up -d
-
-Send `node.key.pub` to the coordinator, and its SHA-256, which the first command shows, by another way. Nothing else \
-leaves. Once it is admitted, the supernode gets healthy within a minute:
-
-    docker compose ps
-    docker compose logs supernode trainer
-"""

@@ -12,6 +12,7 @@ from fedlora.cli.main import application
 from fedlora.errors import ConfigurationError, ControlError, CredentialError, RunError
 from fedlora.pki import create_authority, create_node_key, issue_server_certificate, public_key_pem
 from fedlora.pki.node_keys import public_key_sha256
+from fedlora.pki.reading import certificate_sha256
 from superlink.control import Control, Node
 
 OPENSSH = (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
@@ -77,6 +78,44 @@ def test_a_node_key_is_replaced_only_when_forced(tmp_path, key):
     kept = [(tmp_path / f"{name}.previous").read_bytes() for name in ("node.key", "node.key.pub")]
     assert tuple(kept) == before
     assert key.read_bytes() != before[1]
+
+
+def test_prepare_makes_what_is_missing_once(tmp_path, authority):
+    site, sha256 = tmp_path / "site", certificate_sha256(authority.certificate)
+    first = node("prepare", site, "--ca-certificate", authority.certificate_file, "--ca-sha256", sha256.upper())
+    public = (site / "node.key.pub").read_text()
+    told = (
+        f"compare with the coordinator, by another way: the SHA-256 of its ca.crt is {sha256}\n"
+        "send the next line to the coordinator, and its SHA-256 by another way: "
+        f"{public_key_sha256(public_key_pem(site / 'node.key.pub'))}\n"
+    )
+    assert (first.exit_code, first.stdout) == (0, public.strip() + "\n")
+    assert first.stderr == "made anew: key of node site\n" + told
+    again = node("prepare", site, "--ca-certificate", authority.certificate_file)
+    assert (again.exit_code, again.stdout, again.stderr) == (0, first.stdout, told)
+
+
+def test_prepare_refuses_a_ca_with_another_fingerprint_and_makes_nothing(tmp_path, authority):
+    site, file = tmp_path / "site", authority.certificate_file
+    said = refused("prepare", site, "--ca-certificate", file, "--ca-sha256", "ab" * 32, error=CredentialError)
+    assert said == (
+        f"{file} has the SHA-256 {certificate_sha256(authority.certificate)}, not {'ab' * 32}, which is asked for: it "
+        "is not the federation's, or the CA was renewed; ask the coordinator for both, by another way than the one "
+        "that brought the file"
+    )
+    assert list(site.iterdir()) == []
+
+
+def test_register_from_the_standard_input_with_the_address_from_the_environment(superlink, key, monkeypatch):
+    nodes, (_, address, _, certificate) = superlink
+    monkeypatch.setenv("FEDLORA_SUPERLINK", address)
+    monkeypatch.setenv("FEDLORA_CA_CERTIFICATE", str(certificate))
+    result = node("register", "site-1", "-", input=key.read_text())
+    assert result.exit_code == 0, result.output
+    assert (nodes[0].name, nodes[0].public_key) == ("site-1", public_key_pem(key))
+    wrong = node("register", "site-2", "-", input="no key")
+    assert isinstance(wrong.exception, CredentialError)
+    assert str(wrong.exception).startswith("cannot read the public key on the standard input: ")
 
 
 def test_register_list_unregister(superlink, key):

@@ -1,11 +1,13 @@
 """New folders appear whole or not at all, and never in the place of what somebody else put there."""
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
-from fedlora.errors import ShardError
-from fedlora.folders import new_folder
+from fedlora.errors import ShardError, TrainerError
+from fedlora.folders import check_room, new_folder
 
 
 def make(directory, content="new", **options):
@@ -56,6 +58,38 @@ def test_what_may_be_replaced_is_replaced_as_a_whole(tmp_path):
     assert (tmp_path / "a" / "inner" / "file").read_text() == "new"
 
 
+def test_a_folder_that_something_is_mounted_on_is_filled(tmp_path, monkeypatch):
+    mounted = tmp_path / "mounted"
+    mounted.mkdir(mode=0o755)
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == str(mounted))
+    before = mounted.stat().st_ino
+    make(mounted)
+    assert mounted.stat().st_ino == before  # else: renaming over a mount point is refused
+    assert tree(tmp_path) == ["mounted", "mounted/inner", "mounted/inner/file"]
+    with pytest.raises(ShardError, match="is not empty, and is not overwritten"):
+        make(mounted, "newer")
+    assert (mounted / "inner" / "file").read_text() == "new"
+
+
+def test_a_mounted_folder_gets_all_or_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(os.path, "ismount", lambda path: str(path) == str(tmp_path))
+    with (
+        pytest.raises(ShardError, match="Is a directory; nothing of it was left behind"),
+        new_folder(tmp_path, error=ShardError) as folder,
+    ):
+        (folder / "a").touch()
+        (folder / "b").touch()
+        rename = Path.rename
+
+        def full(self, target):
+            if self == folder / "b" and target == tmp_path / "b":
+                raise OSError(errno.EISDIR, "Is a directory")
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", full)
+    assert tree(tmp_path) == []
+
+
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, ValueError("x"), OSError(28, "No space left on device")])
 @pytest.mark.parametrize("before", [False, True])
 def test_a_block_that_does_not_end_well_leaves_what_was(tmp_path, stop, before):
@@ -96,3 +130,9 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ShardError, match="file/a cannot be made: "):
         make(tmp_path / "file" / "a")
+
+
+def test_a_disk_without_room_is_named_with_both_figures(tmp_path):
+    check_room(tmp_path, 1, TrainerError)
+    with pytest.raises(TrainerError, match=r"is full: \d+\.\d MB free, 1000000000000\.0 MB wanted\. Make room on it"):
+        check_room(tmp_path, 10**18, TrainerError)

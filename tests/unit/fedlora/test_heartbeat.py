@@ -27,3 +27,11 @@ def test_a_minute_decides(age, code, tmp_path):
     os.utime(heartbeat.file, (then, then))
     assert heartbeat.healthy is (code == 0)
     assert check(heartbeat.file)[0] == code
+
+
+def test_what_is_forgotten_never_was(tmp_path):
+    heartbeat = Heartbeat(tmp_path / "beat")
+    heartbeat.forget()
+    heartbeat.note()
+    heartbeat.forget()
+    assert not heartbeat.healthy

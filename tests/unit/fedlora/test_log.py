@@ -1,6 +1,7 @@
 """The log of a run: what the ServerApp writes, and what `fedlora run log` shows of it."""
 
 import logging
+import os
 import re
 import sys
 import time
@@ -9,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 import fedlora
-from fedlora.errors import ParticipationError
-from fedlora.log import printable, written_to
+from fedlora.errors import ConfigurationError, ParticipationError, ShardError
+from fedlora.log import printable, report, written_to
 from superlink import server_app
 from superlink.ledger import Ledger
 from superlink.run_config import RunConfig
@@ -128,3 +129,32 @@ def test_without_follow_a_run_under_way_is_shown_as_it_is(run, folder, monkeypat
     monkeypatch.setattr(COMMAND, "time", None)  # there is nothing to wait for
     shown = run("log", "tweets")
     assert (shown.exit_code, shown.stdout) == (0, "caf\N{REPLACEMENT CHARACTER}\n")
+
+
+def test_an_attempt_in_an_image_of_another_version_fails_by_rule(run, folder, attempt, monkeypatch):
+    run(*SUBMIT)
+    monkeypatch.setenv("FEDLORA_RENDERED", "0.0.9")
+    with pytest.raises(ConfigurationError, match="ConfigurationError: this image holds fedlora"):
+        attempt(1, lambda: None)
+    ended = verdict(folder)
+    assert (ended.state, ended.error) == (RunState.FAILED, ConfigurationError)  # and the keeper leaves it alone
+
+
+def denied():
+    error = ShardError("/shard/a.jsonl: cannot be read: [Errno 13] Permission denied: '/shard/a.jsonl'")
+    error.__cause__ = PermissionError(13, "Permission denied", "/shard/a.jsonl")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "advice"),
+    [
+        (ShardError("empty"), 11, ""),
+        (OSError(28, "No space left on device"), 1, ""),
+        (denied(), 11, f"; this program is user {os.geteuid()} and must be let in: give it the file, or the right"),
+    ],
+)
+def test_what_ends_a_program_is_named_with_its_code(error, code, advice, log, caplog):
+    log.propagate = True
+    assert report(error) == code
+    assert caplog.messages == [f"{type(error).__name__}: {error}{advice}"]

@@ -1,12 +1,17 @@
 """When the keeper gives a run up before it submits it; what it does with a SuperLink is in tests/integration."""
 
+import logging
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from fedlora import pki
-from fedlora.errors import ParticipationError, RunError
+from fedlora.errors import CredentialError, ParticipationError, RunError
+from fedlora.heartbeat import Heartbeat
+from superlink import keeper as keeper_module
+from superlink.control import Control
 from superlink.keeper import Keeper, KeeperSettings
 from superlink.run_config import RunConfig
 from superlink.runs import RunFolder, RunState, verdict
@@ -66,3 +71,33 @@ def test_a_run_belongs_to_the_federation_that_took_it_first(keeper, submitted, t
     assert stranger._foreign(folder)
     assert verdict(folder).error is RunError
     assert "run r belongs to another federation" in verdict(folder).reason
+
+
+class Looks(threading.Event):
+    """Stops the keeper after some looks at the runs."""
+
+    def __init__(self, looks):
+        super().__init__()
+        self.left = looks
+
+    def wait(self, timeout=None):
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize(("wanted", "healthy"), [(1, True), (10**18, False)])
+def test_a_keeper_whose_disk_is_full_says_so_once_and_is_not_healthy(keeper, monkeypatch, caplog, wanted, healthy):
+    keeper.settings.runs.mkdir()
+    heartbeat = Heartbeat(keeper.settings.runs / "keeper.heartbeat")
+    heartbeat.note()  # of a keeper before this one
+    monkeypatch.setattr(keeper_module, "ROOM_BYTES", wanted)
+    monkeypatch.setattr(logging.getLogger("fedlora"), "propagate", True)
+    keeper_module._serve(keeper, registered(), Looks(3))
+    assert heartbeat.healthy is healthy
+    said = [message for message in caplog.messages if "RunError: the disk of" in message]
+    assert len(said) == (0 if healthy else 1)
+
+
+def test_a_certificate_that_cannot_be_used_is_named(tmp_path):
+    with pytest.raises(CredentialError, match=r"nowhere\.crt cannot be used: \[Errno 2\]"):
+        Control("127.0.0.1:1", tmp_path / "nowhere.crt")

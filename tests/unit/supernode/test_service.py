@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -175,6 +176,19 @@ def test_what_the_policy_does_not_list_is_refused_by_name(trainer, spec, case):
     assert CANARY not in str(refused.value)
 
 
+def test_a_round_under_way_keeps_no_health_check_waiting(trainer):
+    slow = AdapterSpec.from_json(trainer.describe(SLOW.sha256, seconds=30).spec)
+    configure(trainer, slow, "long", recipe=SLOW)
+    with ThreadPoolExecutor(1) as pool:
+        training = pool.submit(trainer.train, "long", 1, 1, broadcast(slow, "long"), seconds=8)
+        time.sleep(1)
+        for recipe in (RECIPE, SLOW):
+            assert trainer.describe(recipe.sha256, seconds=2).examples
+        assert not training.done()
+        with pytest.raises(TrainerError, match="did not answer within 8 s"):
+            training.result()
+
+
 def test_a_caller_that_leaves_ends_the_round_and_the_trainer_serves_on(trainer, spec):
     slow = AdapterSpec.from_json(trainer.describe(SLOW.sha256, seconds=30).spec)
     configure(trainer, slow, "slow", recipe=SLOW)
@@ -213,6 +227,8 @@ def test_a_message_whose_time_is_over_does_not_reach_the_trainer(trainer):
         ({"domain": "law"}, 10, "domain 'law' is not one of"),
         ({"treads": 2}, 10, "treads: unknown key; did you mean 'threads'?"),
         ({"socket": "/" + "s" * 120}, 10, "is longer than the 100 bytes"),
+        ({"state": "/proc/state"}, 40, "TrainerError: the state folder /proc/state cannot be made: [Errno 2]"),
+        ({"socket": "/nowhere/t.sock"}, 40, "TrainerError: the trainer cannot listen at /nowhere/t.sock: "),
     ],
 )
 def test_a_trainer_that_cannot_start_says_why(tiny_model, tmp_path, change, code, reason):

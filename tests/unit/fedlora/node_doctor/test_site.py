@@ -226,17 +226,32 @@ def test_sockets(site):
     ]
 
 
-def test_a_gpu_that_is_there(site, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("device", "fails", "use"),
+    [
+        ("cpu", "warn", "device in trainer.toml is cpu, so it is not used"),
+        ("cuda", "fail", "the trainer is to use it"),
+    ],
+)
+def test_a_gpu_that_is_there(device, fails, use, site, monkeypatch, tmp_path):
     program = tmp_path / "nvidia-smi"
     monkeypatch.setattr(shutil, "which", lambda _program: str(program))
-    on_cpu = "the trainer of this version works on the CPU all the same"
+    write_trainer(site, device=device)
     for body, outcome, line in (
-        ("echo NVIDIA H100, 570.1, 80 GiB", "ok", f"NVIDIA H100, 570.1, 80 GiB (name, driver, memory); {on_cpu}"),
-        ("echo no driver; exit 9", "warn", f"nvidia-smi fails: no driver; {on_cpu}; look after the driver"),
+        ("echo NVIDIA H100, 570.1, 80 GiB", "ok", f"NVIDIA H100, 570.1, 80 GiB (name, driver, memory); {use}"),
+        ("echo no driver; exit 9", fails, f"nvidia-smi fails: no driver; {use}; look after the driver"),
     ):
         program.write_text(f"#!/bin/sh\n{body}\n")
         program.chmod(0o755)
         assert differing(site) == [f"{outcome:<7}  {'GPU':<18}  {line}"]
+
+
+def test_a_gpu_that_is_wanted_and_not_there(site):
+    write_trainer(site, device="cuda")
+    assert differing(site) == [
+        "fail     GPU                 no GPU with a driver, and device is cuda; install the driver, or write device = "
+        '"cpu"'
+    ]
 
 
 def test_a_paused_site(site):
