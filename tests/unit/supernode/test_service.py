@@ -1,6 +1,7 @@
 """The trainer behind its socket, in a process of its own with a tiny model: the contract, call by call."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 import time
@@ -213,6 +214,8 @@ def test_a_message_whose_time_is_over_does_not_reach_the_trainer(trainer):
         ({"domain": "law"}, 10, "domain 'law' is not one of"),
         ({"treads": 2}, 10, "treads: unknown key; did you mean 'threads'?"),
         ({"socket": "/" + "s" * 120}, 10, "is longer than the 100 bytes"),
+        ({"device": "gpu"}, 10, "device: 'gpu' is not one of cpu, cuda"),
+        ({"device": "cuda"}, 40, "TrainerError: device is cuda, and "),
     ],
 )
 def test_a_trainer_that_cannot_start_says_why(tiny_model, tmp_path, change, code, reason):
@@ -233,7 +236,12 @@ def test_a_trainer_that_cannot_start_says_why(tiny_model, tmp_path, change, code
         **change,
     }
     file = write_settings(settings, tmp_path / "trainer.toml")
-    done = subprocess.run([sys.executable, "-m", "supernode.trainer", str(file)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "supernode.trainer", str(file)],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},  # whatever this machine has
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == code, done.stderr
     assert reason in done.stderr
 
