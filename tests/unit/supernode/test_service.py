@@ -1,6 +1,7 @@
 """The trainer behind its socket, in a process of its own with a tiny model: the contract, call by call."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 import time
@@ -229,6 +230,8 @@ def test_a_message_whose_time_is_over_does_not_reach_the_trainer(trainer):
         ({"socket": "/" + "s" * 120}, 10, "is longer than the 100 bytes"),
         ({"state": "/proc/state"}, 40, "TrainerError: the state folder /proc/state cannot be made: [Errno 2]"),
         ({"socket": "/nowhere/t.sock"}, 40, "TrainerError: the trainer cannot listen at /nowhere/t.sock: "),
+        ({"device": "gpu"}, 10, "device: 'gpu' is not one of cpu, cuda"),
+        ({"device": "cuda"}, 40, "TrainerError: device is cuda, and "),
     ],
 )
 def test_a_trainer_that_cannot_start_says_why(tiny_model, tmp_path, change, code, reason):
@@ -249,7 +252,12 @@ def test_a_trainer_that_cannot_start_says_why(tiny_model, tmp_path, change, code
         **change,
     }
     file = write_settings(settings, tmp_path / "trainer.toml")
-    done = subprocess.run([sys.executable, "-m", "supernode.trainer", str(file)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "supernode.trainer", str(file)],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},  # whatever this machine has
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == code, done.stderr
     assert reason in done.stderr
 

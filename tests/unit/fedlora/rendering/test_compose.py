@@ -252,6 +252,7 @@ def test_prometheus_asks_the_gateway_alone(files, services):
     asked = yaml.safe_load(files["coordinator/prometheus.yml"])["scrape_configs"]
     assert [job["static_configs"] for job in asked] == [[{"targets": ["gateway-metrics:8405"]}]]
     assert "bind gateway-metrics:8405\n" in files["coordinator/haproxy.cfg"]
+    assert "    bind :9092\n    option contstats\n" in files["coordinator/haproxy.cfg"]  # connections stay for days
     assert services["coordinator", "gateway"]["networks"]["metrics"] == {"aliases": ["gateway-metrics"]}
     assert "metrics" not in files["site-a/haproxy.cfg"]
 
