@@ -115,6 +115,7 @@ def _fleet(target: str) -> str:
 frontend fleet
     mode tcp
     bind :{FLEET_PORT}
+    option contstats
     default_backend fleet
 
 backend fleet

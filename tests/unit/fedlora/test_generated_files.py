@@ -16,6 +16,7 @@ from fedlora.federation.schema import json_schema, key_tables
 from fedlora.federation.settings import SitePlaces, keeper_settings, supernode_settings, trainer_settings
 from fedlora.federation.writing import new_file, preset_text, to_toml
 from fedlora.language_model import BaseModel
+from fedlora.rendering import compose_files
 from fedlora.settings_file import settings_text
 
 print(json.dumps(json_schema()), key_tables(), page())
@@ -28,6 +29,7 @@ for name in PRESETS:
         places = SitePlaces(*(Path("/") / place for place in SitePlaces.__dataclass_fields__))
         print(settings_text(trainer_settings(federation, site, places, BaseModel("model", Path("/model")))))
         print(settings_text(supernode_settings(federation, site, places)))
+    print(compose_files(federation))
 """
 
 
@@ -51,4 +53,4 @@ def generated(tmp_path):
 def test_the_same_bytes_in_every_process(generated):
     first = generated("1")
     assert first == generated("2")
-    assert first.count(b"superexec-secret") == 12  # one settings file for each site of the three presets
+    assert first.count(b"superexec-secret") == 24  # two settings files for each site of the three presets

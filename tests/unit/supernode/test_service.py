@@ -223,6 +223,8 @@ def test_a_message_whose_time_is_over_does_not_reach_the_trainer(trainer):
         ({"shard": "nowhere.jsonl"}, 11, "nowhere.jsonl: cannot be read"),
         ({"shard": "changed"}, 11, "changed/records.jsonl: was changed after its manifest was written: SHA-256 is"),
         ({"shard": "changed", "domain": "code"}, 11, "changed: is a shard of domain medical, not of code"),
+        ({"device": "gpu"}, 10, "device: 'gpu' is not one of cpu, cuda"),
+        ({"device": "cuda"}, 40, "TrainerError: device is cuda, and "),
         ({"base-model": "/nowhere"}, 12, "/nowhere is not a base model: it cannot be read: [Errno 2]"),
         ({"base-model-sha256": "0" * 64}, 12, f"; {'0' * 64} is asked for. Ask the coordinator for revision and hash"),
         ({"domain": "law"}, 10, "domain 'law' is not one of"),
@@ -230,8 +232,6 @@ def test_a_message_whose_time_is_over_does_not_reach_the_trainer(trainer):
         ({"socket": "/" + "s" * 120}, 10, "is longer than the 100 bytes"),
         ({"state": "/proc/state"}, 40, "TrainerError: the state folder /proc/state cannot be made: [Errno 2]"),
         ({"socket": "/nowhere/t.sock"}, 40, "TrainerError: the trainer cannot listen at /nowhere/t.sock: "),
-        ({"device": "gpu"}, 10, "device: 'gpu' is not one of cpu, cuda"),
-        ({"device": "cuda"}, 40, "TrainerError: device is cuda, and "),
     ],
 )
 def test_a_trainer_that_cannot_start_says_why(tiny_model, tmp_path, change, code, reason):

@@ -1,6 +1,7 @@
 """What is rendered: properties that each service and each folder has, whatever the federation."""
 
 import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,6 +10,8 @@ import fedlora
 from evaluator.settings import EvaluationSettings
 from fedlora.config import read_toml
 from fedlora.federation import read_federation
+from fedlora.federation.settings import SitePlaces, trainer_settings
+from fedlora.language_model import BaseModel
 from fedlora.pki.reading import certificate_sha256
 from fedlora.rendering import compose_files
 from superlink.keeper import KeeperSettings
@@ -182,6 +185,14 @@ def test_one_trainer_or_the_other(services, files):
     assert 'device = "cpu"' in files["site-b/trainer.toml"]
     assert 'device = "cuda"' in files["site-b/trainer-gpu.toml"]
     assert [environment(files[f"site-{site}/.env"])["COMPOSE_PROFILES"] for site in "ab"] == ["cpu", "gpu"]
+
+
+def test_a_process_computes_on_what_the_file_says(file):
+    federation = read_federation(file).federation
+    places = SitePlaces(*(Path("/") / place for place in SitePlaces.__dataclass_fields__))
+    model = BaseModel("small", Path("/model"))
+    devices = [trainer_settings(federation, site, places, model)["device"] for site in federation.site]
+    assert devices == ["cpu", "cuda"]
 
 
 def test_only_one_service_writes_the_model_and_it_sees_nothing_else(services):
