@@ -29,7 +29,7 @@ rank = 4
 
 [[recipe]]
 domain = "medical"
-rounds = 32
+rounds = 22
 steps = 1
 batch = 8
 length = 32
@@ -57,7 +57,7 @@ def _hindrance() -> str:
     if shutil.which("docker") is None:
         return "There is no docker on this machine. Install Docker Engine with the plugins compose and buildx."
     for asked, advice in (
-        (("docker", "info"), "No Docker engine answers. Start it, and let this user call it (group docker)."),
+        (("docker", "ps"), "No Docker engine answers. Start it, and let this user call it (group docker)."),
         (("docker", "compose", "version"), "docker compose is missing. Install its plugin, version 2.20 or newer."),
     ):
         done = subprocess.run(asked, capture_output=True, text=True)
