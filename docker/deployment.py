@@ -222,14 +222,15 @@ class Deployment:
     def remove(self) -> None:
         """Remove containers, volumes and networks, and give the folder back to who calls."""
         with ThreadPoolExecutor(len(SITES)) as pool:
-            list(pool.map(self._down, SITES))
-        self._down(COORDINATOR)
+            list(pool.map(self.down, SITES))
+        self.down(COORDINATOR)
         for name in SITES:
             docker("network", "rm", self.link(name), check=False)
         give_away(self.folder, f"{os.getuid()}:{os.getgid()}")
 
-    def _down(self, party: str) -> None:
-        self.compose(party, "down", "--volumes", "--timeout", "3", check=False)
+    def down(self, party: str) -> None:
+        """Remove a party's containers, of whichever profile, and volumes, as far as there are any."""
+        self.compose(party, "--profile", "*", "down", "--volumes", "--timeout", "3", check=False)
 
 
 def sample_records(folder: Path) -> dict[str, Path]:

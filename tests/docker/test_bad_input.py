@@ -82,7 +82,7 @@ def party_of(rendered: Deployment, name: str) -> Iterator[Party]:
     try:
         yield party
     finally:
-        rendered.compose(name, "down", "--volumes", "--timeout", "2")
+        rendered.down(name)
         (party.folder / ".env").write_bytes(environment)
 
 
@@ -259,4 +259,4 @@ def test_a_certificate_of_another_federation(deployment, tmp_path):
         )
         assert said in party.log("supernode")
     finally:
-        deployment.compose("stranger", "down", "--volumes", "--timeout", "2")
+        deployment.down("stranger")

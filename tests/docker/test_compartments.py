@@ -104,6 +104,7 @@ def test_the_supernode_reaches_the_superlink_alone(deployment):
         address(deployment, OTHER, "supernode", 9094),
         address(deployment, COORDINATOR, "gateway", 8000),
         address(deployment, COORDINATOR, "superlink", 9092),
+        *("coordinator.example:9092", "coordinator.example:8000"),  # the relay's way, not its own
         *("superlink:8000", "superlink:8404", "192.0.2.10:443", "1.1.1.1:53"),
     )
     assert reached(deployment, SITE, "supernode", "superlink:9092", *others) == ["superlink:9092"]
