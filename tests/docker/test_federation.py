@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from deployment import COORDINATOR, SITES, Deployment, docker
 
+from fedlora.pki.certificates import create_authority, issue_admin_certificate
+
 
 def test_three_rounds_of_three_sites(trained):
     assert trained["state"] == "completed", trained
@@ -45,13 +47,13 @@ def test_nothing_else_is_published(deployment):
         ("admin", "/v1/control/../runtime/get-nodes", 403),
         ("", "/v1/control/list-nodes", None),
         ("server", "/v1/control/list-nodes", None),
+        ("site", "/v1/control/list-nodes", None),
     ],
 )
 def test_who_reaches_the_apis_without_login(who, path, status, deployment, tmp_path):
     context = ssl.create_default_context(cafile=deployment.ca / "ca.crt")
     if who:
-        folder = deployment.admin if who == "admin" else server_secrets(deployment, tmp_path)
-        context.load_cert_chain(folder / f"{who}.crt", folder / f"{who}.key")
+        context.load_cert_chain(*certificate_of(who, deployment, tmp_path))
     answered: int | None = None
     connection = http.client.HTTPSConnection("localhost", deployment.ports[1], context=context, timeout=10)
     with closing(connection), suppress(ssl.SSLError, ConnectionError):
@@ -61,11 +63,16 @@ def test_who_reaches_the_apis_without_login(who, path, status, deployment, tmp_p
     assert answered == status
 
 
-def server_secrets(deployment: Deployment, folder: Path) -> Path:
-    """Return a folder with what the gateway proves itself by, which only the containers' user may read."""
-    for name in ("server.crt", "server.key"):
+def certificate_of(who: str, deployment: Deployment, folder: Path) -> tuple[Path, Path]:
+    """Return a certificate and its key: an admin's, the SuperLink's own, or the best that a site can make of keys."""
+    if who == "admin":
+        return deployment.admin / "admin.crt", deployment.admin / "admin.key"
+    if who == "site":
+        authority = create_authority(folder, federation=deployment.name, days=1)
+        return issue_admin_certificate(authority, folder, name="admin", days=1)
+    for name in ("server.crt", "server.key"):  # which only the containers' user may read
         (folder / name).write_text(deployment.inside(COORDINATOR, "gateway", "cat", f"/run/secrets/{name}").stdout)
-    return folder
+    return folder / "server.crt", folder / "server.key"
 
 
 def test_the_serverapps_network_reaches_the_runtime_api_alone(deployment):
