@@ -23,6 +23,8 @@ from flwr.superlink.grid.http_grid import HttpGrid
 
 __all__ = ["Arrival", "Replies"]
 
+FIRST_PAUSE, MOST_PAUSE = 0.1, 1.0  # seconds between looks for a part that has not come; Flower's are 1 and 10
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -107,7 +109,14 @@ class Replies:
     def _fetched(self, announced: Announcement, tree: ObjectTree) -> Arrival:
         asked, own = announced.metadata.reply_to_message_id, announced.metadata.message_id
         try:
-            contents = pull_objects([branch.object_id for branch in iterate_object_tree(tree)], self._pull)
+            contents = pull_objects(
+                [branch.object_id for branch in iterate_object_tree(tree)],
+                self._pull,
+                max_time=None,
+                max_tries_per_object=None,
+                initial_backoff=FIRST_PAUSE,
+                backoff_cap=MOST_PAUSE,
+            )
         except ObjectPullError as error:
             return Arrival(asked, Error(ErrorCode.MESSAGE_UNAVAILABLE, f"it was not pushed whole: {error}"))
         self._client.ConfirmMessageReceived(

@@ -170,12 +170,15 @@ class Demonstration:
     def _follow(self, folder: RunFolder, parts: Parts, progress: "Progress") -> None:
         """Show what happens until the run has ended; raise what it failed with."""
         progress.step("handshake")
-        while not (now := verdict(folder)).state.ended:
-            parts.check()
+        while True:
+            now = verdict(folder)  # before the ledger is read, so that it is read once more after the end
             if folder.ledger.exists():
                 ledger = Ledger(folder.ledger, readonly=True)
                 progress.rounds(ledger.rounds(), ledger.turns(), self.options.rounds)
                 ledger.close()
+            if now.state.ended:
+                break
+            parts.check()
             time.sleep(0.5)
         if now.state is not RunState.COMPLETED:
             raise now.error(now.reason)

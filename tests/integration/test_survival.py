@@ -184,7 +184,7 @@ def outcomes(ledger: Ledger) -> list[tuple[int, str]]:
 
 def test_a_paused_site_is_late_and_takes_part_again_when_it_goes_on(kept):
     kept.behave("site-1", seconds=HELD, from_round=2)
-    folder = submit(kept, deadline=6.0, rounds=99)
+    folder = submit(kept, deadline=12.0, rounds=99)
     wait(kept, folder, at_work(kept, folder, 2))
     paused = kept.part("site-1-supernode").process.pid
     os.killpg(paused, signal.SIGSTOP)

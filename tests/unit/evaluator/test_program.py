@@ -1,6 +1,8 @@
 """``python -m evaluator``: a run of a folder of runs, or the adapter that the file names."""
 
 import json
+import os
+from unittest import mock
 
 import pytest
 from peft import LoraConfig, get_peft_model
@@ -48,7 +50,8 @@ def evaluate(tiny_model, tmp_path):
         keys = {key.replace("_", "-"): value for key, value in settings.items()}
         return main([str(write_settings({**common, **keys}, file)), *arguments])
 
-    return call
+    with mock.patch.dict(os.environ):  # the program changes its own
+        yield call
 
 
 def test_a_run_is_scored_to_the_standard_output(evaluate, runs, capsys):
