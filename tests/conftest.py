@@ -1,8 +1,10 @@
 """What tests of every kind share: a tiny random model, and where the real data are."""
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -43,6 +45,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             return nodeid if name in ALONE else FEDERATIONS.get(name, file)
 
     return BySharing(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+@pytest.fixture(autouse=True)
+def _process() -> Iterator[None]:
+    """Leave this process as it was: programs set their variables and their log, and tests call some of them in here."""
+    logger = logging.getLogger("fedlora")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    with mock.patch.dict(os.environ):
+        yield
+    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.setLevel(level)
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """``python -m evaluator``: a run of a folder of runs, or the adapter that the file names."""
 
 import json
-import os
-from unittest import mock
 
 import pytest
 from peft import LoraConfig, get_peft_model
@@ -50,8 +48,7 @@ def evaluate(tiny_model, tmp_path):
         keys = {key.replace("_", "-"): value for key, value in settings.items()}
         return main([str(write_settings({**common, **keys}, file)), *arguments])
 
-    with mock.patch.dict(os.environ):  # the program changes its own
-        yield call
+    return call
 
 
 def test_a_run_is_scored_to_the_standard_output(evaluate, runs, capsys):
@@ -80,18 +77,18 @@ def test_an_adapter_is_scored_to_a_file(evaluate, runs, tmp_path, capsys):
         (("first", "second"), ConfigurationError, "name one run of those in {runs}"),
     ],
 )
-def test_what_is_no_run(arguments, error, said, evaluate, runs, caplog):
+def test_what_is_no_run(arguments, error, said, evaluate, runs, capsys):
     assert evaluate(*arguments, runs=runs) == error.exit_code
-    assert caplog.messages[-1].startswith(f"{error.__name__}: {said.format(runs=runs)}")
+    assert f" ERROR {error.__name__}: {said.format(runs=runs)}" in capsys.readouterr().err
 
 
-def test_a_run_beside_an_adapter(evaluate, runs, caplog):
+def test_a_run_beside_an_adapter(evaluate, runs, capsys):
     assert evaluate("first", adapter=runs) == ConfigurationError.exit_code
-    assert caplog.messages[-1] == "ConfigurationError: first: the file names the adapter already; leave this out"
+    assert "ConfigurationError: first: the file names the adapter already; leave this out\n" in capsys.readouterr().err
     assert evaluate("first", adapter=runs, runs=runs) == ConfigurationError.exit_code
-    assert "adapter or runs must be set, and not both" in caplog.messages[-1]
+    assert "adapter or runs must be set, and not both" in capsys.readouterr().err
 
 
-def test_another_base_model_than_the_federations(evaluate, runs, caplog):
+def test_another_base_model_than_the_federations(evaluate, runs, capsys):
     assert evaluate("first", runs=runs, base_model_sha256="ab" * 32) == BaseModelError.exit_code
-    assert f"{'ab' * 32} is asked for" in caplog.messages[-1]
+    assert f"{'ab' * 32} is asked for" in capsys.readouterr().err

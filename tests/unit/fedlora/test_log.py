@@ -24,12 +24,8 @@ SUBMIT = ("submit", "tweets")
 
 @pytest.fixture
 def log():
-    """The logger of the kit, left as it was found."""
-    logger = logging.getLogger("fedlora")
-    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
-    yield logger
-    logger.handlers[:], logger.propagate = handlers, propagate
-    logger.setLevel(level)
+    """The logger of the kit."""
+    return logging.getLogger("fedlora")
 
 
 @pytest.fixture
