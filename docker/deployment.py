@@ -40,9 +40,9 @@ COMMAND_SECONDS = 600.0
 
 
 def docker(
-    *arguments: str, check: bool = True, timeout: float | None = COMMAND_SECONDS
+    *arguments: str, check: bool = True, timeout: float | None = COMMAND_SECONDS, given: str = ""
 ) -> "subprocess.CompletedProcess[str]":
-    """Call docker, and return what became of it.
+    """Call docker with `given` as its standard input, and return what became of it.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def docker(
         If it has not ended after `timeout` seconds.
     """
     try:
-        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout, input=given)
     except subprocess.TimeoutExpired as error:
         raise NotReadyError(f"docker {' '.join(arguments)}: not within {timeout:.0f} s") from error
     return _checked(done) if check else done
@@ -90,7 +90,7 @@ class Deployment:
         self.admin = folder / "admin"
 
     def render(self, model: Path, records: Mapping[str, Path], recipes: str, ports: tuple[int, int]) -> None:
-        """Write the federation's file, render it, and make the coordinator's credentials, as its README says.
+        """Write the federation's file, render it, with the coordinator's credentials, as its README says.
 
         Parameters
         ----------
@@ -106,12 +106,9 @@ class Deployment:
         model = _readable_copy(model, self.folder / "model")
         file = self.folder / "federation.toml"
         file.write_text(_federation(self.name, model, records, recipes, ports))
-        fedlora("pki", "init", self.ca, "--federation", self.name)
-        fedlora("render", "compose", file, "--out", self.folder, "--ca-certificate", self.ca / "ca.crt")
-        secrets = self.party(COORDINATOR) / "secrets"
-        fedlora("pki", "coordinator", self.ca, "--federation", file, "--to", secrets)
+        fedlora("render", "compose", file, "--out", self.folder, "--ca", self.ca)
         fedlora("pki", "admin", self.ca, "--name", "admin", "--to", self.admin)
-        give_away(secrets, USER)
+        give_away(self.party(COORDINATOR) / "secrets", USER)
         for name in SITES:
             environment = self.party(name) / ".env"
             environment.write_text(re.sub("(?m)^MODEL=.*$", f"MODEL={model}", environment.read_text()))
@@ -165,10 +162,7 @@ class Deployment:
 
     def admit(self, name: str, public_key: str) -> None:
         """Register a site's key at the SuperLink."""
-        file = self.folder / f"{name}.pub"
-        file.write_text(public_key)
-        there = ("--superlink", f"localhost:{self.ports[1]}", "--ca-certificate", self.ca / "ca.crt")
-        fedlora("node", "register", name, file, *there, "--admin", self.admin)
+        self.compose(COORDINATOR, "exec", "-T", "keeper", "fedlora", "node", "register", name, "-", given=public_key)
 
     def submit(self, run: str, *options: str) -> None:
         """Submit a run, with further options of `fedlora run submit`."""
@@ -188,10 +182,9 @@ class Deployment:
         """Return what a command of fedlora says in one of the coordinator's containers."""
         return self.compose(COORDINATOR, "exec", "-T", service, "fedlora", *command)
 
-    def compose(self, party: str, *arguments: str, check: bool = True, timeout: float | None = COMMAND_SECONDS) -> str:
-        """Call docker compose in a party's folder, and return what it printed."""
-        command = ("compose", "--project-directory", str(self.party(party)), *arguments)
-        return docker(*command, check=check, timeout=timeout).stdout
+    def compose(self, party: str, *arguments: str, **more: Any) -> str:
+        """Call docker compose in a party's folder, with more of what `docker` takes, and return what it printed."""
+        return docker("compose", "--project-directory", str(self.party(party)), *arguments, **more).stdout
 
     def container(self, party: str, service: str) -> str:
         """Return the id of a service's container, whether it runs or not."""

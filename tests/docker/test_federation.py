@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from deployment import COORDINATOR, SITES, Deployment, docker
+from deployment import COORDINATOR, SITES, Deployment, docker, fedlora
 
 from fedlora.pki.certificates import create_authority, issue_admin_certificate
 
@@ -61,6 +61,12 @@ def test_who_reaches_the_apis_without_login(who, path, status, deployment, tmp_p
         with closing(connection.getresponse()) as response:
             answered = response.status
     assert answered == status
+
+
+def test_an_admin_reaches_the_superlink_from_outside_the_containers(deployment):
+    there = ("--superlink", f"localhost:{deployment.ports[1]}", "--ca-certificate", deployment.ca / "ca.crt")
+    nodes = json.loads(fedlora("node", "list", *there, "--admin", deployment.admin, "--format", "json"))
+    assert {node["name"]: node["status"] for node in nodes} == dict.fromkeys(SITES, "online")
 
 
 def certificate_of(who: str, deployment: Deployment, folder: Path) -> tuple[Path, Path]:
