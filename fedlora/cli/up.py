@@ -97,12 +97,15 @@ def _wait(supervisor: "subprocess.Popen[bytes]", steps: "TextIO", board: "Board"
     from fedlora.errors import ProcessDiedError, by_name
     from fedlora.processes import log_end
 
+    def show_steps() -> None:
+        for line in steps:
+            if line.startswith("- "):
+                typer.echo(line.rstrip("\n"), err=True)
+
     try:
         while True:
             ended = supervisor.poll() is not None
-            for line in steps:
-                if line.startswith("- "):
-                    typer.echo(line.rstrip("\n"), err=True)
+            show_steps()
             status = board.read()
             ours = status.supervisor == supervisor.pid
             if ours and status.stage is Stage.READY:
@@ -117,4 +120,5 @@ def _wait(supervisor: "subprocess.Popen[bytes]", steps: "TextIO", board: "Board"
         typer.echo("stopping what has been started", err=True)
         supervisor.terminate()
         supervisor.wait()
+        show_steps()  # those since the last look: what has been made stays
         raise

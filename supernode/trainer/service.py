@@ -282,9 +282,8 @@ def serve(settings: TrainerSettings) -> grpc.Server:
     server = grpc.server(ThreadPoolExecutor(max_workers=4), options=size)
     trainer_pb2_grpc.add_TrainerServicer_to_server(service, server)
     try:
-        settings.socket.unlink(missing_ok=True)  # one that a crash left behind
-        server.add_insecure_port(f"unix:{settings.socket}")
-    except (OSError, RuntimeError) as error:  # RuntimeError is gRPC's
+        server.add_insecure_port(f"unix:{settings.socket}")  # gRPC takes the place of one that a crash left behind
+    except RuntimeError as error:
         raise TrainerError(f"the trainer cannot listen at {settings.socket}: {error}") from error
     server.start()
     return server
