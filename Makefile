@@ -78,8 +78,9 @@ format: install-dev  ## let ruff put the code in order
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: install  ## make the page of all commands from the program
+docs: install  ## make the pages of all commands and of all metrics from the program
 	$(BIN)/python -m fedlora.cli.commands_page docs/commands.md
+	$(BIN)/python -m fedlora.metrics.page docs/metrics.md
 
 proto: install-dev  ## make the trainer's stubs from its contract
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --pyi_out=. supernode/trainer/trainer.proto

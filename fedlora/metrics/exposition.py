@@ -1,0 +1,85 @@
+"""Serving samples to Prometheus: text in OpenMetrics or Prometheus' own format, as the scraper asks."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from fedlora.errors import PortInUseError
+from fedlora.metrics.catalogue import CATALOGUE, Metric
+from fedlora.metrics.sample import Sample
+
+__all__ = ["Exporter", "families", "serve"]
+
+log = logging.getLogger("fedlora.metrics")
+
+
+def families(samples: Iterable[Sample]) -> Iterator[Family]:
+    """Yield the samples as metric families, in the order of the catalogue.
+
+    Raises
+    ------
+    KeyError
+        If a sample lacks a label of its metric, or its metric stands in no catalogue.
+    """
+    by_name: dict[str, list[Sample]] = {entry.name: [] for entry in CATALOGUE}
+    for sample in samples:
+        by_name[sample.name].append(sample)
+    for entry in CATALOGUE:
+        if by_name[entry.name]:
+            yield _family(entry, by_name[entry.name])
+
+
+def _family(entry: Metric, samples: Iterable[Sample]) -> Family:
+    kind: Any = CounterMetricFamily if entry.kind == "counter" else GaugeMetricFamily
+    family: Family = kind(entry.name, entry.meaning, labels=entry.labels)
+    for sample in samples:
+        family.add_metric([sample.labels[label] for label in entry.labels], sample.value)  # type: ignore[attr-defined]
+    return family
+
+
+class Exporter(Collector):
+    """What a scrape is answered with.
+
+    Parameters
+    ----------
+    samples : callable
+        Returns the samples of this moment.
+    """
+
+    def __init__(self, samples: Callable[[], Iterable[Sample]]) -> None:
+        self.samples = samples
+
+    def collect(self) -> Iterator[Family]:
+        """Yield the families of this moment."""
+        return families(self.samples())
+
+
+def serve(samples: Callable[[], Iterable[Sample]], host: str, port: int) -> Callable[[], None]:
+    """Answer scrapes at ``http://host:port/metrics`` in a thread; return what ends that.
+
+    Raises
+    ------
+    PortInUseError
+        If the port is taken.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Exporter(samples))
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise PortInUseError(
+            f"metrics cannot be served at {host}:{port}: {error.strerror}; choose another port"
+        ) from error
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    log.info("metrics at http://%s:%d/metrics", host, port)
+    return stop
