@@ -126,7 +126,8 @@ class Keeper:
             return
         ledger = Ledger(folder.ledger)
         try:
-            if all([_note_traffic(ledger, row, control) for row in ledger.submissions()]):
+            noted = [_note_traffic(ledger, row, control) for row in ledger.submissions()]
+            if all(noted):
                 self.settled.add(folder.name)
         finally:
             ledger.close()
