@@ -79,6 +79,7 @@ class _Open:
     question: Question
     began: float
     asked: dict[str, str] = field(default_factory=dict)  # message: site, every message that may be answered
+    newest: dict[str, str] = field(default_factory=dict)  # site: the message it was sent last
     activated: dict[str, str] = field(default_factory=dict)  # site: when its node was activated as it was last asked
     again_at: dict[str, float] = field(default_factory=dict)  # site: when to ask it once more, after it failed
     pause: dict[str, float] = field(default_factory=dict)  # site: how long the next such pause is
@@ -295,7 +296,7 @@ class Sites:
         for message_id, site in zip(self.grid.push_messages(messages), there, strict=True):
             under_way.activated[site] = online[site].last_activated_at
             if message_id:
-                under_way.asked[message_id] = site
+                under_way.asked[message_id], under_way.newest[site] = site, message_id
                 taken.append(site)
             else:  # its node is gone for the moment; it is asked again when it is back
                 log.warning("the SuperLink did not take the message for site %s", site)
