@@ -119,16 +119,25 @@ class Sites:
         The sites that take part.
     stop_wanted : callable
         Asked while waiting whether the run is to stop.
+    told : callable
+        Told site and figures of every answer that has come, also of those that are dropped.
     """
 
     POLL_SECONDS = 0.1  # between looks for answers; half a second once nothing has come for a while
     SLOW_POLL_SECONDS = 0.5
     FIRST_PAUSE, MOST_PAUSE = 1.0, 10.0  # before a site that failed is asked again
 
-    def __init__(self, grid: Grid, names: tuple[str, ...], stop_wanted: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        names: tuple[str, ...],
+        stop_wanted: Callable[[], bool] = lambda: False,
+        told: Callable[[str, Mapping[str, float]], None] = lambda _site, _figures: None,
+    ) -> None:
         self.grid = grid
         self.replies = Replies(grid)
         self.stop_wanted = stop_wanted
+        self.told = told
         self.names = names
         self._overdue: dict[str, _Overdue] = {}
 
@@ -207,8 +216,10 @@ class Sites:
         for arrival in self.replies.arrived([*under_way.asked, *self._late()], max(0.0, min(seconds, under_way.left))):
             overdue = self._overdue.pop(arrival.message, None)
             if arrival.message in under_way.asked:
+                self.told(under_way.asked[arrival.message], _answer(arrival).figures)
                 answers.append(arrival)
             elif overdue is not None and not isinstance(arrival.said, Error):
+                self.told(overdue.site, _answer(arrival).figures)
                 overdue.dropped(overdue.site, _answer(arrival).size)
         return answers
 

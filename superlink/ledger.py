@@ -189,7 +189,7 @@ class Ledger:
 
     def attempts(self) -> list[AttemptRow]:
         """Return all attempts in order."""
-        rows = self._read(
+        rows = self.read(
             "SELECT epoch, CAST(flower_run AS TEXT), started_at, seen_at, ended_at, outcome, reason, "
             "forecast_bytes FROM attempts ORDER BY epoch"
         )
@@ -197,7 +197,7 @@ class Ledger:
 
     def submissions(self) -> list[SubmissionRow]:
         """Return all submissions in order."""
-        rows = self._read(
+        rows = self.read(
             "SELECT epoch, submitted_at, flower_run, flower_bytes_down, flower_bytes_up, flower_final "
             "FROM submissions ORDER BY epoch"
         )
@@ -208,13 +208,13 @@ class Ledger:
 
     def rounds(self) -> list[RoundRow]:
         """Return all rounds in order; one that several attempts began stands once for each."""
-        rows = self._read("SELECT number, epoch, started_at, ended_at, state FROM rounds ORDER BY number, epoch")
+        rows = self.read("SELECT number, epoch, started_at, ended_at, state FROM rounds ORDER BY number, epoch")
         phases = self._phases("site IS NULL")
         return [RoundRow(*(*row, phases.get((row[0], row[1], None), {}))) for row in rows]
 
     def turns(self) -> list[TurnRow]:
         """Return all turns, by round, epoch and site."""
-        rows = self._read(
+        rows = self.read(
             "SELECT round, epoch, site, outcome, reason, tries, dropped, examples, loss, round_trip_seconds, "
             "tokens, bytes_down, bytes_up, figures FROM turns ORDER BY round, epoch, site"
         )
@@ -225,18 +225,18 @@ class Ledger:
 
     def reports(self) -> dict[str, Report]:
         """Return what each site's node told last, by site; a site whose node told nothing yet is not there."""
-        rows = self._read("SELECT site, at, clock_skew, samples FROM reports ORDER BY site")
+        rows = self.read("SELECT site, at, clock_skew, samples FROM reports ORDER BY site")
         return {
             site: Report(site, at, skew, tuple(read_samples(json.loads(samples)))) for site, at, skew, samples in rows
         }
 
     def version(self) -> int:
         """Return a number that is another one once somebody else has written since the last look."""
-        return int(self._read("PRAGMA data_version")[0][0])
+        return int(self.read("PRAGMA data_version")[0][0])
 
     def spending(self) -> Spending:
         """Return what the run has used so far."""
-        ((payload, rounds, began, mean),) = self._read(
+        ((payload, rounds, began, mean),) = self.read(
             "SELECT (SELECT COALESCE(SUM(bytes_down + bytes_up), 0) FROM turns), (SELECT COUNT(*) FROM rounds), "
             "(SELECT MIN(started_at) FROM attempts), "
             "(SELECT COALESCE(AVG(ended_at - started_at), 0.0) FROM rounds WHERE state = 'aggregated')"
@@ -248,13 +248,13 @@ class Ledger:
         return self.spending().bytes
 
     def _newest_epoch(self) -> int:
-        return int(self._read("SELECT COALESCE(MAX(epoch), 0) FROM attempts")[0][0])
+        return int(self.read("SELECT COALESCE(MAX(epoch), 0) FROM attempts")[0][0])
 
     def _phases(self, which: str) -> dict[tuple[int, int, str | None], dict[str, float]]:
         """Return seconds by phase for each round, epoch and site."""
         found: dict[tuple[int, int, str | None], dict[str, float]] = {}
         query = f"SELECT round, epoch, site, phase, seconds FROM phases WHERE {which} ORDER BY rowid"  # noqa: S608
-        for number, epoch, site, phase, seconds in self._read(query):
+        for number, epoch, site, phase, seconds in self.read(query):
             found.setdefault((number, epoch, site), {})[phase] = seconds
         return found
 
@@ -271,9 +271,10 @@ class Ledger:
         except sqlite3.OperationalError as error:
             raise RunError(f"the ledger {self.file} cannot be written: {error}") from error
 
-    def _read(self, query: str) -> list[Any]:
+    def read(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
+        """Return the rows of a query over the tables of `superlink.migrations`."""
         try:
-            return self._execute(query).fetchall()
+            return self._execute(query, values).fetchall()
         except sqlite3.OperationalError as error:
             raise RunError(f"the ledger {self.file} cannot be read: {error}") from error
 
