@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fedlora.cli.amounts import duration
 from fedlora.cli.run.summary import Summary, summarise
 from fedlora.cli.turns import MEBI, turn_line
 from fedlora.log import printable
@@ -210,8 +211,8 @@ def _time_left(snapshot: Snapshot) -> str:
         return "unknown"
     rounds = snapshot.summary.rounds - snapshot.summary.rounds_done
     if gone > mean:
-        return f"about {_duration(mean * (rounds - 1))} after this round, which takes longer"
-    return f"about {_duration(mean * rounds - gone)}"
+        return f"about {duration(mean * (rounds - 1))} after this round, which takes longer"
+    return f"about {duration(mean * rounds - gone)}"
 
 
 def _notable(snapshot: Snapshot) -> list[RenderableType]:
@@ -228,15 +229,3 @@ def _notable(snapshot: Snapshot) -> list[RenderableType]:
 
 def _coloured(word: str) -> Text:
     return Text(word, style=COLOURS.get(word, ""))
-
-
-def _duration(seconds: float) -> str:
-    """Return a time as people say it: two units at most."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{seconds // 60} min {seconds % 60} s" if seconds < 600 else f"{minutes} min"
-    hours, days = minutes // 60, minutes // (24 * 60)
-    return f"{hours} h {minutes % 60} min" if days == 0 else f"{days} d {hours % 24} h"
