@@ -50,6 +50,7 @@ def run_series(config: RunConfig, state: RunState, submitted_at: float, ledger: 
 def told_series(ledger: Ledger, run: str) -> Iterator[tuple[float, Sample]]:
     """Yield what the run's nodes have told, each sample with its time; other runs' figures are not theirs to tell."""
     for site, report in ledger.reports().items():
+        yield report.at, Sample("fedlora_node_told_timestamp_seconds", report.at, {"node": site})
         for sample in report.samples:
             if sample.name not in OWN and sample.labels.get("run", run) == run:
                 yield report.at, sample.of(site)
