@@ -34,6 +34,7 @@ from superlink.series import run_series, told_series
 __all__ = ["COORDINATOR", "CoordinatorSeries", "ExporterSettings"]
 
 COORDINATOR = "coordinator"  # the label `node` of what runs beside the SuperLink
+FLOWER = version("flwr")
 NEWEST_RUNS = 20  # that are shown besides those that go on: what ended long ago, Prometheus remembers
 PARTS = {"superlink": "flower-superlink", "serverapp": "flower-superexec", "keeper": "superlink.keeper"}
 log = logging.getLogger("fedlora.exporter")
@@ -141,7 +142,7 @@ class CoordinatorSeries:
         yield from process_samples("exporter", state=own.runs)
         yield from sibling_samples(PARTS)
         yield from certificate_samples({"ca": own.ca_certificate, "server": own.server_certificate})
-        yield Sample("fedlora_build_info", 1.0, {"kit": fedlora.__version__, "flower": version("flwr")})
+        yield Sample("fedlora_build_info", 1.0, {"kit": fedlora.__version__, "flower": FLOWER})
 
 
 def main(arguments: list[str]) -> int:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from fedlora.domains import DOMAINS
 from fedlora.metrics.catalogue import metric
@@ -65,14 +66,16 @@ def read_samples(figures: Mapping[str, float]) -> Iterator[Sample]:
     for number, (key, value) in enumerate(figures.items()):
         if number >= MOST_SAMPLES:
             return
-        sample = _sample(key, value)
-        if sample is not None:
-            yield sample
+        read = _read(key) if math.isfinite(value) else None
+        if read is not None:
+            yield Sample(read[0], value, read[1])
 
 
-def _sample(key: str, value: float) -> Sample | None:
+@lru_cache(maxsize=10_000)  # a node tells the same keys again and again
+def _read(key: str) -> tuple[str, Mapping[str, str]] | None:
+    """Return name and labels; None if it is not a key that a node may tell."""
     found = KEY.fullmatch(key)
-    if found is None or not math.isfinite(value):
+    if found is None:
         return None
     try:
         known = metric(found["name"])
@@ -85,4 +88,4 @@ def _sample(key: str, value: float) -> Sample | None:
         return None
     if not all(re.fullmatch(TOLD[label], value) for label, value in labels.items()):
         return None
-    return Sample(known.name, value, labels)
+    return known.name, labels
