@@ -46,16 +46,17 @@ class ObservedFleetStub(FleetStub):
         self, channel: grpc.Channel, last_call: Heartbeat, node_id_file: Path, note_call: Callable[[], None]
     ) -> None:
         super().__init__(channel)
-        self._note_call = note_call
         self._reason = ""
         for name, call in list(vars(self).items()):
             if callable(call):
-                setattr(self, name, self._observed(name, call, last_call))
+                setattr(self, name, self._observed(name, call, last_call, note_call))
         self.ActivateNode = self._rejoining(self.ActivateNode, node_id_file)
 
-    def _observed(self, name: str, call: Callable[..., Any], last_call: Heartbeat) -> Callable[..., Any]:
+    def _observed(
+        self, name: str, call: Callable[..., Any], last_call: Heartbeat, note_call: Callable[[], None]
+    ) -> Callable[..., Any]:
         def observed(*arguments: Any, **named: Any) -> Any:
-            self._note_call()
+            note_call()
             try:
                 response = call(*arguments, **named)
             except grpc.RpcError as error:

@@ -44,6 +44,7 @@ class Trainer:
 @pytest.fixture
 def node(tmp_path):
     def made(trainer, **changes):
+        (tmp_path / "ca").mkdir()
         authority = pki.create_authority(tmp_path / "ca", federation="test")
         settings = {
             "site": "bank",

@@ -97,17 +97,12 @@ def test_an_answer_tells_of_its_own_run_and_all_together_of_the_newest(tmp_path,
 
 
 def test_two_processes_count_at_once_and_a_kill_loses_nothing_that_was_counted(tmp_path):
-    writers = [writer(tmp_path) for _ in range(2)]
-    try:
+    with writer(tmp_path) as killed, writer(tmp_path) as other:
         for _ in range(200):
-            writers[0].stdout.readline()
-        os.kill(writers[0].pid, signal.SIGKILL)
-        counted = len(writers[0].stdout.read().splitlines()) + 200
-        writers[1].communicate()
-    finally:
-        for process in writers:
-            process.kill()
-            process.wait()
+            killed.stdout.readline()
+        os.kill(killed.pid, signal.SIGKILL)
+        counted = len(killed.stdout.read().splitlines()) + 200
+        assert len(other.communicate()[0].splitlines()) == 500
     again = told(Traffic(tmp_path))
     down = again['fedlora_wire_bytes_total{direction="down",run="7"}'] / 3
     assert 500 + counted <= down <= 500 + counted + 1  # it may have counted once more without having said so
