@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedlora.errors import ConfigurationError
 from fedlora.federation import Resources, Site, SitePolicy, read_federation
 from fedlora.federation.lines import key_lines, line_of
+from fedlora.federation.settings import SitePlaces, supernode_settings
 from fedlora.recipes import Recipe
 
 GOOD = """\
@@ -63,6 +64,14 @@ def test_a_small_file(tmp_path):
     assert (federation.recipes_of(a), federation.superlink_of(a)) == (federation.recipe, "superlink.example.org:9092")
 
 
+@pytest.mark.parametrize(("port", "served"), [(9465, "127.0.0.1:9465"), (9700, "127.0.0.1:9700"), (0, "")])
+def test_a_site_serves_its_metrics_where_the_file_says(tmp_path, port, served):
+    text = GOOD.replace('machine = "m"', f'machine = "m"\nmetrics-port = {port}')
+    federation = read_federation(write(tmp_path, text)).federation
+    places = SitePlaces(*(Path("/") / place for place in SitePlaces.__dataclass_fields__))
+    assert supernode_settings(federation, federation.site[0], places, metrics_host="127.0.0.1")["metrics"] == served
+
+
 def test_a_base_model_beside_the_file_is_found_from_everywhere(tmp_path):
     text = f'base-model = "models/own"\n{GOOD}'
     assert read_federation(write(tmp_path, text)).federation.base_model == "models/own"  # as a hub id would be
@@ -87,6 +96,7 @@ LAW = "'law' is not one of general-nlp, finance, medical, code"
 NO_NAME = "is not a name: 1 to 64 of a-z, 0-9 and -, with a letter or digit at both ends"
 HOST = "is not a host name or IPv4 address, without scheme and port"
 PAYLOAD = 'is not a number of MB of at least 0, or "board"'
+AREAS = "'tokens' is not one of traffic, training, resources, health"
 ADDRESS = 'is not HOST:PORT, without a scheme, with a port from 1 to 65535; or ""'
 
 
@@ -120,6 +130,13 @@ ADDRESS = 'is not HOST:PORT, without a scheme, with a port from 1 to 65535; or "
             "line 9: site[1].runtime-port: 9094 is that of site[0].runtime-port already, on machine m; "
             "take another port",
         ),
+        (
+            '"/data/notes"',
+            '"n"\nmachine = "m"\nruntime-port = 9095',
+            "line 9: site[1].metrics-port: 9465 is that of site[0].metrics-port already, on machine m; "
+            "take another port",
+        ),
+        ('machine = "m"', 'policy.figures = ["tokens"]', f"line 8: site[0].policy.figures[0]: {AREAS}"),
         (
             "[coordinator]",
             '[coordinator]\nhttp-port = 9094\nmachine = "m"',
