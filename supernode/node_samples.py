@@ -8,9 +8,9 @@ from importlib.metadata import version
 import fedlora
 from fedlora.metrics import Sample, metric
 from fedlora.metrics.catalogue import Area
+from fedlora.metrics.certificates import certificate_samples
 from fedlora.metrics.processes import process_samples
 from fedlora.metrics.sample import write_samples
-from fedlora.pki.reading import read_certificate
 from supernode.settings import NodeSettings
 from supernode.traffic import Traffic
 from supernode.trainer_client import TrainerClient
@@ -78,5 +78,4 @@ class NodeSamples:
         return [Sample("fedlora_node_info", 1.0, labels)]
 
     def _certificate(self) -> list[Sample]:
-        expiry = read_certificate(self.settings.ca_certificate).not_valid_after_utc.timestamp()
-        return [Sample("fedlora_certificate_expiry_timestamp_seconds", expiry, {"certificate": "ca"})]
+        return certificate_samples({"ca": self.settings.ca_certificate})

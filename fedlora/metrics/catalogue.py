@@ -256,6 +256,15 @@ CATALOGUE = (
         told=True,
     ),
     Metric(
+        "fedlora_message_bytes_total",
+        "counter",
+        Area.TRAFFIC,
+        ("run", "node", "direction"),
+        "Objects of a run's messages: payload with its envelopes, and questions and answers without an adapter",
+        NODE_BYTES + " As Flower stores them: what its own counter should show. Leaves out gRPC and TLS.",
+        told=True,
+    ),
+    Metric(
         "fedlora_messages_total",
         "counter",
         Area.TRAFFIC,
