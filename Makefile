@@ -68,6 +68,7 @@ test-fast: install-dev  ## the unit tests alone
 	$(BIN)/python -m pytest tests/unit
 
 lint: install-dev  ## format, lint, types, direction of imports, the Dockerfile
+	! git grep --line-number -E '^(<{7}|>{7})( |$$)'  # what a merge has left behind
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
