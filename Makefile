@@ -84,7 +84,7 @@ format: install-dev  ## let ruff put the code in order
 docs: install  ## make the pages of all commands and of all metrics, and the dashboards, from the program
 	$(BIN)/python -m fedlora.cli.commands_page docs/commands.md
 	$(BIN)/python -m fedlora.metrics.page docs/metrics.md
-	$(BIN)/python docker/grafana/dashboards.py
+	$(BIN)/python docker/grafana/board_files.py
 
 proto: install-dev  ## make the trainer's stubs from its contract
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --pyi_out=. supernode/trainer/trainer.proto

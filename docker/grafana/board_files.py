@@ -1,4 +1,4 @@
-"""The three dashboards: ``python docker/grafana/dashboards.py`` writes the files below ``dashboards/``.
+"""The three dashboards: ``python docker/grafana/board_files.py`` writes the files below ``dashboards/``.
 
 Grafana reads those files and nothing is made when it runs; a test holds them to this module. What a panel needs, a GPU
 or the evaluator, follows from the metrics that it asks for, and stands in its title, its description and, for programs,
