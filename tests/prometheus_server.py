@@ -94,7 +94,7 @@ class PrometheusServer:
             ],
         }
 
-    def query(self, expression: str, *, at: float | None = None) -> list[dict[str, Any]]:
+    def query(self, expression: str) -> list[dict[str, Any]]:
         """Return what Prometheus answers: a list of ``{"metric": labels, "value": [time, text]}``.
 
         Raises
@@ -102,8 +102,7 @@ class PrometheusServer:
         ProcessDiedError
             If it refuses the question; says what it said.
         """
-        asked = {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"})
-        url = f"http://127.0.0.1:{self.port}/api/v1/query?{urllib.parse.urlencode(asked)}"
+        url = f"http://127.0.0.1:{self.port}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
         try:
             with urllib.request.urlopen(url, timeout=10) as answer:
                 found: list[dict[str, Any]] = json.load(answer)["data"]["result"]

@@ -2,20 +2,21 @@
 
 import json
 import re
-import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import made_up_samples
 import pytest
 import yaml
-from dashboard_queries import FOLDER, dashboards, queries, variables
 from board_files import BOARDS, SOURCE, text
-from prometheus_server import RULES, promtool, rules
+from dashboard_queries import FOLDER, dashboards, queries, variables
+from prometheus_server import promtool, rules
 
 from fedlora.metrics.exposition import serve
 from fedlora.processes import free_ports
 
 PROVISIONING = FOLDER.parent / "provisioning"
+RULES_TESTS = Path(__file__).parent / "rules"
 EXPRESSIONS = "needs.test.yml"  # of panels that have no data without a GPU or the evaluator
 
 
@@ -30,7 +31,6 @@ def asked(prometheus):
         server = prometheus({job: [f"127.0.0.1:{port}"] for job, port in zip(sources, ports, strict=True)})
         for rule in rules("record"):
             server.wait_for(rule["record"])
-        time.sleep(2)  # what is made of recorded series a moment later
         yield server
 
 
@@ -104,9 +104,6 @@ def test_provisioning_and_dashboards_know_one_prometheus_and_nothing_outside():
     for board in dashboards():
         assert "http" not in json.dumps(board)
         assert {panel.get("datasource", SOURCE)["uid"] for panel in board["panels"]} == {source["uid"]}
-
-
-RULES_TESTS = RULES.parents[2] / "tests" / "monitoring" / "rules"
 
 
 def test_expressions_hold_with_promtools_series():

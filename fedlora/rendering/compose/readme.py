@@ -39,9 +39,10 @@ What the federation does and costs, with alerts, in Prometheus on 127.0.0.1 at t
     docker compose --profile monitoring up -d
 
 The same with dashboards, in Grafana on 127.0.0.1 (its image is made by `make image-grafana`; user `admin`, with the \
-password that the first line makes and prints):
+password that the first command makes and prints):
 
-    openssl rand -hex 16 | tee /dev/stderr | sudo install -m 0400 -o 49999 -g 49999 /dev/stdin secrets/{GRAFANA_PASSWORD}
+    openssl rand -hex 16 | tee /dev/stderr |
+        sudo install -m 0400 -o 49999 -g 49999 /dev/stdin secrets/{GRAFANA_PASSWORD}
     docker compose --profile grafana up -d
 
 Base model against adapter, on held-out records. `.env` names the folders of both, which the user 49999 must be able \
