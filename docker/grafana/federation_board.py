@@ -63,7 +63,8 @@ FEDERATION = Board(
                     "Alerts of fedlora that fire now; docs/runbooks.md says what to do about each.",
                     (
                         (
-                            'count by (alertname) (ALERTS{alertname=~"Fedlora.+", alertstate="firing"}) or vector(0)',
+                            'count by (alertname) (ALERTS{alertname=~"Fedlora.+", alertstate="firing"}) '
+                            "or on () vector(0)",
                             "{{alertname}}",
                         ),
                     ),

@@ -125,8 +125,16 @@ def asked(port: int, question: str) -> dict[str, float]:
     return {one["metric"].get("proxy", ""): float(one["value"][1]) for one in found}
 
 
+def alerts(port: int) -> set[str]:
+    """Return the names of the alerts that Prometheus evaluates."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/rules?type=alert", timeout=10) as answer:
+        groups = json.load(answer)["data"]["groups"]
+    return {rule["name"] for group in groups for rule in group["rules"]}
+
+
 def test_prometheus_counts_what_passes_through_the_fleet_port(monitored):
     folder, fleet, port = monitored
+    assert {"FedloraNoProgress", "FedloraExporterDown"} <= alerts(port)  # the image has the rules
     wait_until(lambda: asked(port, 'up{job="gateway"}') == {"": 1.0}, "Prometheus' first look at the gateway", 60)
     assert asked(port, "haproxy_frontend_connections_total")["fleet"] == 0
     with answered(fleet):
