@@ -13,6 +13,7 @@
     |- PortInUseError              32   an address somebody else listens on
     |- ControlError                33   the SuperLink refused or did not answer
     |- AlreadyUpError              34   a federation whose processes run already
+    |- MetricsError                35   metrics that do not come, or are something else
     |- TrainerError                40   the trainer of a site
     |  `- PolicyError              41   a request that the site's policy does not allow
     |- WithdrawalError             43   a site that is paused or has left, or is not, against what is asked of it
@@ -44,6 +45,7 @@ __all__ = [
     "CredentialError",
     "EvaluationError",
     "FedloraError",
+    "MetricsError",
     "NotReadyError",
     "ParticipationError",
     "PolicyError",
@@ -137,6 +139,13 @@ class AlreadyUpError(FedloraError):
 
     exit_code = 34
     hint = "the federation is up already"
+
+
+class MetricsError(FedloraError):
+    """An exporter that did not answer, or answered with something else than fedlora's metrics."""
+
+    exit_code = 35
+    hint = "metrics do not come"
 
 
 class TrainerError(FedloraError):

@@ -72,6 +72,15 @@ class Budget:
                     f"fit. Take fewer rounds or sites, or a larger budget"
                 )
 
+    def forecast_bytes(self, spending: Spending, rounds: int) -> int:
+        """Return the payload bytes of the whole run, if in each of `rounds` more rounds every site is asked once."""
+        return spending.bytes + rounds * self.round_bytes
+
+    @property
+    def round_bytes(self) -> int:
+        """Payload bytes of a round, both directions, at most."""
+        return 2 * self.sites * self.message_bytes
+
     def check_round(self, number: int, spending: Spending) -> None:
         """Check that round `number` fits, and warn once when the budget runs low.
 
@@ -104,7 +113,7 @@ class Budget:
 
     def _lines(self, spending: Spending) -> Iterator[_Line]:
         lines = (
-            _Line("bytes", spending.bytes, 2 * self.sites * self.message_bytes, self.bytes),
+            _Line("bytes", spending.bytes, self.round_bytes, self.bytes),
             _Line("rounds", spending.rounds, 1, self.rounds),
             _Line("time", spending.seconds, spending.round_seconds, self.seconds),
         )

@@ -41,11 +41,15 @@ class Attempt:
         Of a finished one: ``completed``, ``failed`` or ``stopped``.
     details : str
         Why it failed.
+    bytes_down, bytes_up : int
+        What Flower has counted of its messages to nodes, and from them.
     """
 
     status: str
     outcome: str
     details: str
+    bytes_down: int = 0
+    bytes_up: int = 0
 
     @property
     def finished(self) -> bool:
@@ -176,8 +180,10 @@ class Control:
         runs = self._asked("show the run", lambda: self._client.ListRuns(request)).run_dict
         if run_id not in runs:
             return None
-        status = runs[run_id].status
-        return Attempt(status.status, status.sub_status, status.details)
+        run = runs[run_id]
+        return Attempt(
+            run.status.status, run.status.sub_status, run.status.details, int(run.bytes_sent), int(run.bytes_recv)
+        )
 
     def find(self, **config: str | int) -> int | None:
         """Return the id of the newest run that was started with these values in its configuration, or None."""

@@ -79,6 +79,7 @@ class _Open:
     question: Question
     began: float
     asked: dict[str, str] = field(default_factory=dict)  # message: site, every message that may be answered
+    newest: dict[str, str] = field(default_factory=dict)  # site: the message it was sent last
     activated: dict[str, str] = field(default_factory=dict)  # site: when its node was activated as it was last asked
     again_at: dict[str, float] = field(default_factory=dict)  # site: when to ask it once more, after it failed
     pause: dict[str, float] = field(default_factory=dict)  # site: how long the next such pause is
@@ -119,16 +120,25 @@ class Sites:
         The sites that take part.
     stop_wanted : callable
         Asked while waiting whether the run is to stop.
+    told : callable
+        Told site and figures of every answer that has come, also of those that are dropped.
     """
 
     POLL_SECONDS = 0.1  # between looks for answers; half a second once nothing has come for a while
     SLOW_POLL_SECONDS = 0.5
     FIRST_PAUSE, MOST_PAUSE = 1.0, 10.0  # before a site that failed is asked again
 
-    def __init__(self, grid: Grid, names: tuple[str, ...], stop_wanted: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        names: tuple[str, ...],
+        stop_wanted: Callable[[], bool] = lambda: False,
+        told: Callable[[str, Mapping[str, float]], None] = lambda _site, _figures: None,
+    ) -> None:
         self.grid = grid
         self.replies = Replies(grid)
         self.stop_wanted = stop_wanted
+        self.told = told
         self.names = names
         self._overdue: dict[str, _Overdue] = {}
 
@@ -207,8 +217,10 @@ class Sites:
         for arrival in self.replies.arrived([*under_way.asked, *self._late()], max(0.0, min(seconds, under_way.left))):
             overdue = self._overdue.pop(arrival.message, None)
             if arrival.message in under_way.asked:
+                self.told(under_way.asked[arrival.message], _answer(arrival).figures)
                 answers.append(arrival)
             elif overdue is not None and not isinstance(arrival.said, Error):
+                self.told(overdue.site, _answer(arrival).figures)
                 overdue.dropped(overdue.site, _answer(arrival).size)
         return answers
 
@@ -284,7 +296,7 @@ class Sites:
         for message_id, site in zip(self.grid.push_messages(messages), there, strict=True):
             under_way.activated[site] = online[site].last_activated_at
             if message_id:
-                under_way.asked[message_id] = site
+                under_way.asked[message_id], under_way.newest[site] = site, message_id
                 taken.append(site)
             else:  # its node is gone for the moment; it is asked again when it is back
                 log.warning("the SuperLink did not take the message for site %s", site)

@@ -27,11 +27,15 @@ from fedlora.folders import check_room
 from fedlora.heartbeat import Heartbeat
 from fedlora.log import report, show
 from superlink.control import Attempt, Control
-from superlink.ledger import AttemptRow, Ledger, SubmissionRow
+from superlink.engine import serve_part
+from superlink.ledger import Ledger
+from superlink.ledger_rows import AttemptRow, SubmissionRow
+from superlink.presence import note_presence
 from superlink.runs import RunFolder, run_folders, verdict
 
 __all__ = ["Keeper", "KeeperSettings"]
 
+NODES_SECONDS = 5.0  # between looks at the nodes
 ROOM_BYTES = 10 * 10**6  # below which the disk of the runs is called full
 HEARTBEAT = "keeper.heartbeat"  # in the folder of runs: it has looked at the runs
 log = logging.getLogger("fedlora.keeper")
@@ -57,6 +61,8 @@ class KeeperSettings:
         Attempts in a row without a new round after which the run is given up.
     admin : Path or None
         Folder with the admin's certificate and key, where a proxy before the SuperLink asks for one.
+    listen : str
+        ``HOST:PORT`` at which it tells Prometheus what it takes of its machine; empty for nowhere.
     """
 
     superlink: str
@@ -67,6 +73,7 @@ class KeeperSettings:
     most_pause: float = Described.most_pause
     fruitless: int = Described.fruitless
     admin: Path | None = None
+    listen: str = ""
 
     @cached_property
     def federation(self) -> str:
@@ -84,19 +91,46 @@ class Keeper:
         Where, and how patiently.
     waiting : dict
         When a run may be submitted next, on the monotonic clock. Forgetting it costs a pause, no more.
+    settled : set
+        Runs that have ended, and whose traffic Flower will count no further.
     """
 
     settings: KeeperSettings
     waiting: dict[str, float] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
+    _nodes_due: float = 0.0  # when to look at the nodes again, on the monotonic clock
 
     def look(self, control: Control) -> None:
         """Look at every run once: one runs at a time, in the order of submission."""
+        self._note_nodes(control)
         for folder in run_folders(self.settings.runs):
             if verdict(folder).state.ended:
+                self._settle(folder, control)
                 continue
             if not self._foreign(folder):
                 self._look_at(folder, control)
             return
+
+    def _note_nodes(self, control: Control) -> None:
+        """Note, every few seconds, which nodes are online."""
+        if time.monotonic() >= self._nodes_due:
+            note_presence(self.settings.runs, control.nodes())
+            self._nodes_due = time.monotonic() + NODES_SECONDS
+
+    def _settle(self, folder: RunFolder, control: Control) -> None:
+        """Note what Flower has counted for a run that has ended, until it has ended there as well."""
+        if folder.name in self.settled or not folder.ledger.exists():
+            return
+        if folder.belong_to(self.settings.federation) != self.settings.federation:
+            self.settled.add(folder.name)
+            return
+        ledger = Ledger(folder.ledger)
+        try:
+            noted = [_note_traffic(ledger, row, control) for row in ledger.submissions()]
+            if all(noted):
+                self.settled.add(folder.name)
+        finally:
+            ledger.close()
 
     def _foreign(self, folder: RunFolder) -> bool:
         """Give a run of another federation up; return whether it is one."""
@@ -137,7 +171,10 @@ class Keeper:
             if last.flower_run is None:
                 self._find_again(folder, ledger, control, last, attempts.get(last.epoch))
                 return
+            for row in submissions[:-1]:
+                _note_traffic(ledger, row, control)
             attempt, flower = attempts.get(last.epoch), control.attempt(last.flower_run)
+            _keep_traffic(ledger, last, flower)
             if _stopped_through_flower(attempt, flower):
                 log.info("run %s, epoch %d: somebody has stopped it through Flower", folder.name, last.epoch)
                 folder.stop()
@@ -202,6 +239,22 @@ class Keeper:
         log.info("run %s, epoch %d: submitted as %d", folder.name, epoch, flower_run)
 
 
+def _note_traffic(ledger: Ledger, row: SubmissionRow, control: Control) -> bool:
+    """Note what Flower has counted for an attempt; return whether that will not change any more."""
+    if row.flower_final or row.flower_run is None:
+        return True
+    flower = control.attempt(row.flower_run)
+    _keep_traffic(ledger, row, flower)
+    return flower is None or flower.finished
+
+
+def _keep_traffic(ledger: Ledger, row: SubmissionRow, flower: Attempt | None) -> None:
+    if flower is not None:
+        found = flower.bytes_down, flower.bytes_up, flower.finished
+        if found != (row.flower_bytes_down, row.flower_bytes_up, row.flower_final):
+            ledger.note_traffic(row.epoch, *found)
+
+
 def _stopped_through_flower(attempt: AttemptRow | None, flower: Attempt | None) -> bool:
     """Whether somebody stopped the Flower run himself: we note an attempt as lost before we stop it."""
     ours = attempt is not None and attempt.outcome != "running"
@@ -236,6 +289,8 @@ def main(arguments: list[str]) -> int:
         check_rendered_version()
         settings = read_toml(KeeperSettings, Path(arguments[0]))
         control = Control(settings.superlink, settings.ca_certificate, admin=settings.admin)
+        if settings.listen:
+            serve_part("keeper", settings.listen, settings.runs)
         with _alone(settings.runs, stopped), control:
             log.info("looking after the runs in %s", settings.runs)
             _serve(Keeper(settings), control, stopped)

@@ -4,132 +4,22 @@ A SQLite file in the run's folder. Its writers are the run's ServerApp, of which
 the keeper; readers may look at any time.
 """
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fedlora.errors import ReplacedError, RunError
-from fedlora.phases import Phase
+from fedlora.metrics.sample import read_samples
+from superlink.ledger_rows import AttemptRow, Report, RoundRow, Spending, SubmissionRow, TurnRow
 from superlink.migrations import MIGRATIONS
 
-__all__ = ["AttemptRow", "Ledger", "RoundRow", "Spending", "SubmissionRow", "TurnRow"]
+__all__ = ["AttemptRow", "Ledger", "Report", "RoundRow", "Spending", "SubmissionRow", "TurnRow"]
 
 BUSY_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class AttemptRow:
-    """An attempt: ``running``, ``completed``, ``failed`` or ``lost``; times in seconds since 1970.
-
-    `seen_at` is when its ServerApp last said that it lives.
-    """
-
-    epoch: int
-    flower_run: int
-    started_at: float
-    seen_at: float
-    ended_at: float | None
-    outcome: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class SubmissionRow:
-    """An attempt that was asked of Flower; `flower_run` is None until Flower has said under which id."""
-
-    epoch: int
-    submitted_at: float
-    flower_run: int | None
-
-
-@dataclass(frozen=True)
-class RoundRow:
-    """A round in an attempt; times in seconds since 1970.
-
-    Its state is ``training``, ``aggregated``, ``failed``, or ``discarded``: aggregated once, and lost with its damaged
-    checkpoint. Once it has ended, `phases` says what the coordinator's seconds went into.
-    """
-
-    number: int
-    epoch: int
-    started_at: float
-    ended_at: float | None
-    state: str
-    phases: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class TurnRow:
-    """A site's turn in a round.
-
-    Attributes
-    ----------
-    outcome : str
-        ``asked``, ``answered``, ``refused`` (by the site, or its update by us), ``failed``, ``late`` (it was online
-        and did not answer in time) or ``lost`` (it was offline at the end).
-    tries : int
-        How often the adapter was sent to it.
-    dropped : int
-        Answers that came twice, or too late to be needed.
-    examples : int
-        Weight of its update.
-    loss : float or None
-        Mean over the round, in nats for each answer token.
-    round_trip_seconds : float or None
-        Time from sending the adapter to holding the update.
-    tokens : int or None
-        Tokens trained on.
-    bytes_down, bytes_up : int
-        Payload: headers and blocks, without envelope and TLS.
-    phases : mapping
-        Seconds of the round trip by phase (`fedlora.phases.Phase`), as the site says; ``transfer`` is the rest.
-    """
-
-    round: int
-    epoch: int
-    site: str
-    outcome: str
-    reason: str = ""
-    tries: int = 0
-    dropped: int = 0
-    examples: int = 0
-    loss: float | None = None
-    round_trip_seconds: float | None = None
-    tokens: int | None = None
-    bytes_down: int = 0
-    bytes_up: int = 0
-    phases: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def train_seconds(self) -> float | None:
-        """Seconds of training, as the site says."""
-        return self.phases.get(Phase.TRAIN)
-
-
-@dataclass(frozen=True)
-class Spending:
-    """What a run has used so far, in all its attempts: what its budget is held against.
-
-    Attributes
-    ----------
-    bytes : int
-        Payload, both directions.
-    rounds : int
-        Rounds begun.
-    seconds : float
-        Wall-clock since the first attempt began.
-    round_seconds : float
-        Mean of the aggregated rounds; 0 before the first.
-    """
-
-    bytes: int = 0
-    rounds: int = 0
-    seconds: float = 0.0
-    round_seconds: float = 0.0
 
 
 class Ledger:
@@ -176,6 +66,13 @@ class Ledger:
         """Note under which id Flower has taken an attempt."""
         self._write("UPDATE submissions SET flower_run = ? WHERE epoch = ?", (str(flower_run), epoch))
 
+    def note_traffic(self, epoch: int, down: int, up: int, final: bool) -> None:
+        """Note the bytes that Flower itself has counted for an attempt so far, and whether they are its last word."""
+        self._write(
+            "UPDATE submissions SET flower_bytes_down = ?, flower_bytes_up = ?, flower_final = ? WHERE epoch = ?",
+            (down, up, int(final), epoch),
+        )
+
     def start_attempt(self, epoch: int, flower_run: int) -> None:
         """Note that an attempt begins; those before it are over from now on.
 
@@ -208,6 +105,10 @@ class Ledger:
             (time.time(), outcome, reason, epoch),
         )
 
+    def forecast(self, epoch: int, size: int) -> None:
+        """Note the payload that the whole run takes, as forecast in an attempt before its first round."""
+        self._write("UPDATE attempts SET forecast_bytes = ? WHERE epoch = ?", (size, epoch))
+
     def start_round(self, number: int, epoch: int, sites: Iterable[str]) -> None:
         """Note that a round begins, and whose turn it is."""
         with self.fence(epoch):
@@ -238,13 +139,22 @@ class Ledger:
         with self._transaction():
             self._write(
                 "UPDATE turns SET outcome = ?, reason = ?, examples = ?, loss = ?, round_trip_seconds = ?, "
-                "tokens = ?, bytes_up = bytes_up + ? WHERE round = ? AND epoch = ? AND site = ?",
+                "tokens = ?, bytes_up = bytes_up + ?, figures = ? WHERE round = ? AND epoch = ? AND site = ?",
                 (
                     *(turn.outcome, turn.reason, turn.examples, turn.loss, turn.round_trip_seconds),
-                    *(turn.tokens, turn.bytes_up, turn.round, turn.epoch, turn.site),
+                    *(turn.tokens, turn.bytes_up, json.dumps(dict(turn.figures))),
+                    *(turn.round, turn.epoch, turn.site),
                 ),
             )
             self._write_phases(turn.round, turn.epoch, turn.site, turn.phases)
+
+    def report(self, site: str, samples: Mapping[str, float], clock_skew: float | None) -> None:
+        """Note what a site's node tells now, as `fedlora.metrics.sample.write_samples` gives it; its last is gone."""
+        self._write(
+            "INSERT INTO reports (site, at, clock_skew, samples) VALUES (?, ?, ?, ?) ON CONFLICT (site) DO UPDATE "
+            "SET at = excluded.at, clock_skew = excluded.clock_skew, samples = excluded.samples",
+            (site, time.time(), clock_skew, json.dumps(dict(samples))),
+        )
 
     def end_round(self, number: int, epoch: int, state: str, phases: Mapping[str, float] = {}) -> None:
         """Note that a round has ended and what its seconds went into; belongs inside `fence`.
@@ -279,35 +189,54 @@ class Ledger:
 
     def attempts(self) -> list[AttemptRow]:
         """Return all attempts in order."""
-        rows = self._read(
-            "SELECT epoch, CAST(flower_run AS TEXT), started_at, seen_at, ended_at, outcome, reason "
-            "FROM attempts ORDER BY epoch"
+        rows = self.read(
+            "SELECT epoch, CAST(flower_run AS TEXT), started_at, seen_at, ended_at, outcome, reason, "
+            "forecast_bytes FROM attempts ORDER BY epoch"
         )
         return [AttemptRow(row[0], int(row[1]), *row[2:]) for row in rows]
 
     def submissions(self) -> list[SubmissionRow]:
         """Return all submissions in order."""
-        rows = self._read("SELECT epoch, submitted_at, flower_run FROM submissions ORDER BY epoch")
-        return [SubmissionRow(row[0], row[1], None if row[2] is None else int(row[2])) for row in rows]
+        rows = self.read(
+            "SELECT epoch, submitted_at, flower_run, flower_bytes_down, flower_bytes_up, flower_final "
+            "FROM submissions ORDER BY epoch"
+        )
+        return [
+            SubmissionRow(epoch, at, None if run is None else int(run), down, up, bool(final))
+            for epoch, at, run, down, up, final in rows
+        ]
 
     def rounds(self) -> list[RoundRow]:
         """Return all rounds in order; one that several attempts began stands once for each."""
-        rows = self._read("SELECT number, epoch, started_at, ended_at, state FROM rounds ORDER BY number, epoch")
+        rows = self.read("SELECT number, epoch, started_at, ended_at, state FROM rounds ORDER BY number, epoch")
         phases = self._phases("site IS NULL")
         return [RoundRow(*(*row, phases.get((row[0], row[1], None), {}))) for row in rows]
 
     def turns(self) -> list[TurnRow]:
         """Return all turns, by round, epoch and site."""
-        rows = self._read(
+        rows = self.read(
             "SELECT round, epoch, site, outcome, reason, tries, dropped, examples, loss, round_trip_seconds, "
-            "tokens, bytes_down, bytes_up FROM turns ORDER BY round, epoch, site"
+            "tokens, bytes_down, bytes_up, figures FROM turns ORDER BY round, epoch, site"
         )
         phases = self._phases("site IS NOT NULL")
-        return [TurnRow(*(*row, phases.get((row[0], row[1], row[2]), {}))) for row in rows]
+        return [
+            TurnRow(*(*row, phases.get((row[0], row[1], row[2]), {}), json.loads(figures))) for *row, figures in rows
+        ]
+
+    def reports(self) -> dict[str, Report]:
+        """Return what each site's node told last, by site; a site whose node told nothing yet is not there."""
+        rows = self.read("SELECT site, at, clock_skew, samples FROM reports ORDER BY site")
+        return {
+            site: Report(site, at, skew, tuple(read_samples(json.loads(samples)))) for site, at, skew, samples in rows
+        }
+
+    def version(self) -> int:
+        """Return a number that is another one once somebody else has written since the last look."""
+        return int(self.read("PRAGMA data_version")[0][0])
 
     def spending(self) -> Spending:
         """Return what the run has used so far."""
-        ((payload, rounds, began, mean),) = self._read(
+        ((payload, rounds, began, mean),) = self.read(
             "SELECT (SELECT COALESCE(SUM(bytes_down + bytes_up), 0) FROM turns), (SELECT COUNT(*) FROM rounds), "
             "(SELECT MIN(started_at) FROM attempts), "
             "(SELECT COALESCE(AVG(ended_at - started_at), 0.0) FROM rounds WHERE state = 'aggregated')"
@@ -319,13 +248,13 @@ class Ledger:
         return self.spending().bytes
 
     def _newest_epoch(self) -> int:
-        return int(self._read("SELECT COALESCE(MAX(epoch), 0) FROM attempts")[0][0])
+        return int(self.read("SELECT COALESCE(MAX(epoch), 0) FROM attempts")[0][0])
 
     def _phases(self, which: str) -> dict[tuple[int, int, str | None], dict[str, float]]:
         """Return seconds by phase for each round, epoch and site."""
         found: dict[tuple[int, int, str | None], dict[str, float]] = {}
         query = f"SELECT round, epoch, site, phase, seconds FROM phases WHERE {which} ORDER BY rowid"  # noqa: S608
-        for number, epoch, site, phase, seconds in self._read(query):
+        for number, epoch, site, phase, seconds in self.read(query):
             found.setdefault((number, epoch, site), {})[phase] = seconds
         return found
 
@@ -342,9 +271,10 @@ class Ledger:
         except sqlite3.OperationalError as error:
             raise RunError(f"the ledger {self.file} cannot be written: {error}") from error
 
-    def _read(self, query: str) -> list[Any]:
+    def read(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
+        """Return the rows of a query over the tables of `superlink.migrations`."""
         try:
-            return self._execute(query).fetchall()
+            return self._execute(query, values).fetchall()
         except sqlite3.OperationalError as error:
             raise RunError(f"the ledger {self.file} cannot be read: {error}") from error
 
@@ -361,11 +291,11 @@ class Ledger:
                 time.sleep(0.02)
 
     def _migrate(self, readonly: bool) -> None:
-        version = self._version()
+        version = self._schema()
         end = time.monotonic() + BUSY_SECONDS
         while readonly and version < len(MIGRATIONS) and time.monotonic() < end:
             time.sleep(0.05)  # its writer has made the file a moment ago and is about to fill it
-            version = self._version()
+            version = self._schema()
         if version > len(MIGRATIONS):
             raise RunError(
                 f"the ledger {self.file} has version {version}, this kit knows {len(MIGRATIONS)}: use the newer kit"
@@ -377,12 +307,12 @@ class Ledger:
         if readonly:
             return
         with self._transaction():  # of two that open a new file at once, the second finds the work done
-            for number in range(self._version(), len(MIGRATIONS)):
+            for number in range(self._schema(), len(MIGRATIONS)):
                 for statement in MIGRATIONS[number].split(";"):
                     self._execute(statement)
                 self._execute(f"PRAGMA user_version = {number + 1}")
 
-    def _version(self) -> int:
+    def _schema(self) -> int:
         return int(self._execute("PRAGMA user_version").fetchone()[0])
 
     @contextmanager

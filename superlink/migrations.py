@@ -36,4 +36,15 @@ MIGRATIONS = (
     INSERT INTO phases SELECT round, epoch, site, 'train', train_seconds FROM turns WHERE train_seconds IS NOT NULL;
     ALTER TABLE turns DROP COLUMN train_seconds;
     """,
+    # What sites say of their turns, what their nodes told last, what was forecast, and Flower's own counters.
+    """
+    ALTER TABLE turns ADD COLUMN figures TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE attempts ADD COLUMN forecast_bytes INTEGER;
+    CREATE TABLE reports (
+        site TEXT PRIMARY KEY, at REAL NOT NULL, clock_skew REAL, samples TEXT NOT NULL
+    ) STRICT;
+    ALTER TABLE submissions ADD COLUMN flower_bytes_down INTEGER;
+    ALTER TABLE submissions ADD COLUMN flower_bytes_up INTEGER;
+    ALTER TABLE submissions ADD COLUMN flower_final INTEGER NOT NULL DEFAULT 0;
+    """,
 )

@@ -46,6 +46,11 @@ class RunFolder:
         return self.directory / "log.txt"
 
     @property
+    def scores(self) -> Path:
+        """The file of what the evaluator has measured of the newest adapter, if it has."""
+        return self.directory / "scores.json"
+
+    @property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints of aggregated rounds."""
         return Checkpoints(self.directory / CHECKPOINTS)

@@ -26,6 +26,7 @@ from superlink.ledger import Ledger
 from superlink.rounds import Rounds
 from superlink.run_config import RunConfig
 from superlink.runs import RunFolder
+from superlink.told import Told, ask_last
 
 __all__ = ["app"]
 
@@ -64,7 +65,8 @@ def main(grid: Grid, context: Context) -> None:
 
 def _attempt(grid: Grid, config: RunConfig, folder: RunFolder, ledger: Ledger) -> None:
     checkpoint = folder.checkpoints.newest()
-    with closing(Sites(grid, config.site_names, lambda: folder.stop_wanted)) as sites:
+    told = Told(ledger)
+    with closing(Sites(grid, config.site_names, lambda: folder.stop_wanted, told.note)) as sites:
         agreement = Agreement(sites, config)
         spec = agreement.reach(_joined(sites, config))
         done, adapter = _beginning(checkpoint, spec, config)
@@ -72,8 +74,10 @@ def _attempt(grid: Grid, config: RunConfig, folder: RunFolder, ledger: Ledger) -
         budget = _budget(adapter, spec, config)
         if not config.ignore_forecast:
             budget.check_forecast(ledger.spending(), config.rounds - done)
+        ledger.forecast(config.epoch, budget.forecast_bytes(ledger.spending(), config.rounds - done))
         commits = Commits(folder.checkpoints, folder.ledger, config.epoch, spec)
         Rounds(config, sites, agreement, spec, ledger, budget, commits).run(done, adapter)
+        ask_last(sites)
 
 
 def _joined(sites: Sites, config: RunConfig) -> tuple[str, ...]:

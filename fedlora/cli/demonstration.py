@@ -110,7 +110,12 @@ class Demonstration:
             name=RUN,
             base_model=self.options.base_model,
             coordinator=Coordinator(
-                "127.0.0.1", machine="here", fleet_port=fleet, http_port=http, runs=directory / "runs"
+                "127.0.0.1",
+                machine="here",
+                fleet_port=fleet,
+                http_port=http,
+                runs=directory / "runs",
+                metrics_port=0,
             ),
             site=tuple(
                 Site(

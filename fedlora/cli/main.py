@@ -23,6 +23,7 @@ from fedlora.cli.render import application as render
 from fedlora.cli.run import application as run
 from fedlora.cli.shard import application as shard
 from fedlora.cli.status import status
+from fedlora.cli.top import top
 from fedlora.cli.up import up
 from fedlora.errors import FedloraError
 
@@ -63,6 +64,7 @@ def root(
 application.command(epilog="Example: fedlora init my-federation --preset two-sites")(init)
 application.command(epilog="Example: fedlora up federation.toml")(up)
 application.command(epilog="Example: fedlora status federation.toml --format json")(status)
+application.command(epilog="Example: fedlora top --interval 5")(top)
 application.command(epilog="Example: fedlora down federation.toml")(down)
 application.add_typer(config, name="config")
 application.add_typer(run, name="run")

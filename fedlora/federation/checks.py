@@ -59,7 +59,8 @@ def _ports(values: Values, sites: list[tuple[int, Values]]) -> Iterator[Problem]
     """Find ports that two parts of one machine would listen on; without a name, a machine is nobody else's."""
     coordinator = values["coordinator"]
     wanted = [
-        (coordinator["machine"] or "", f"coordinator.{key}", coordinator[key]) for key in ("fleet-port", "http-port")
+        (coordinator["machine"] or "", f"coordinator.{key}", coordinator[key])
+        for key in ("fleet-port", "http-port", "metrics-port")
     ]
     wanted += [
         (site["machine"] or f"site[{number}]", f"site[{number}].runtime-port", site["runtime-port"])
@@ -67,7 +68,7 @@ def _ports(values: Values, sites: list[tuple[int, Values]]) -> Iterator[Problem]
     ]
     taken: dict[tuple[str, int], str] = {}
     for machine, path, port in wanted:
-        if port is not None and (other := taken.setdefault((machine, port), path)) != path:
+        if port and (other := taken.setdefault((machine, port), path)) != path:
             on = f"on machine {machine}" if machine else "on the same machine"
             yield Problem(path, f"{port} is that of {other} already, {on}; take another port")
 

@@ -43,6 +43,7 @@ Address = Annotated[
     str, matching(f"(?:{HOST}:{PORT})?", 'HOST:PORT, without a scheme, with a port from 1 to 65535; or ""')
 ]
 Port = Annotated[int, between(1, 65535)]
+PortOrNone = Annotated[int, between(0, 65535)]
 Count = Annotated[int, at_least(1)]
 CountOrNone = Annotated[int, at_least(0)]
 Seconds = Annotated[float, above(0.0)]
@@ -72,6 +73,9 @@ class Coordinator:
         Folder of the runs.
     memory : int
         MiB that the SuperLink's container may use, and as many that of its ServerApps.
+    metrics_port : int
+        Port on 127.0.0.1 of its machine at which its exporter answers Prometheus; 0 for no exporter. In containers
+        only Prometheus' own reaches it, and at another port.
     """
 
     host: Host
@@ -80,6 +84,7 @@ class Coordinator:
     http_port: Port = 8000
     runs: Path = Path("runs")
     memory: Count = 2048
+    metrics_port: PortOrNone = 9464
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from fedlora.federation.description import Federation, Site
 from fedlora.language_model import BaseModel
 
-__all__ = ["SitePlaces", "keeper_settings", "supernode_settings", "trainer_settings"]
+__all__ = ["SitePlaces", "exporter_settings", "keeper_settings", "supernode_settings", "trainer_settings"]
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,25 @@ def supernode_settings(federation: Federation, site: Site, places: SitePlaces) -
     }
 
 
+def exporter_settings(
+    federation: Federation, *, listen: str, ca_certificate: Path, server_certificate: Path
+) -> dict[str, Any]:
+    """Return ``exporter.toml``; `listen` is HOST:PORT."""
+    return {
+        "listen": listen,
+        "runs": federation.coordinator.runs,
+        "ca-certificate": ca_certificate,
+        "server-certificate": server_certificate,
+    }
+
+
 def keeper_settings(
-    federation: Federation, *, superlink: str, ca_certificate: Path, admin: Path | None = None
+    federation: Federation, *, superlink: str, ca_certificate: Path, admin: Path | None = None, listen: str = ""
 ) -> dict[str, Any]:
     """Return ``keeper.toml``.
 
-    `superlink` is HOST:PORT of the SuperLink's HTTP APIs, `admin` the folder of a certificate for them if need be.
+    `superlink` is HOST:PORT of the SuperLink's HTTP APIs, `admin` the folder of a certificate for them if need be,
+    `listen` HOST:PORT for Prometheus.
     """
     return {
         "superlink": superlink,
@@ -92,4 +105,5 @@ def keeper_settings(
         "most-pause": federation.keeper.most_pause,
         "fruitless": federation.keeper.fruitless,
         **({} if admin is None else {"admin": admin}),
+        **({"listen": listen} if listen else {}),
     }

@@ -533,6 +533,14 @@ CATALOGUE = (
         "By the keeper, each time it looks. Absent for a node that never was.",
     ),
     Metric(
+        "fedlora_node_told_timestamp_seconds",
+        "gauge",
+        Area.HEALTH,
+        ("node",),
+        "When a node's newest figures came in an answer: what the coordinator shows of its resources is so old",
+        LEDGER,
+    ),
+    Metric(
         "fedlora_node_info",
         "gauge",
         Area.HEALTH,

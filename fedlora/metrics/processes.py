@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fedlora.metrics.sample import Sample
 
-__all__ = ["process_samples", "processes_below"]
+__all__ = ["process_samples", "processes_below", "sibling_samples"]
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -50,6 +50,29 @@ def process_samples(part: str, root: int | None = None, state: Path | None = Non
     return [Sample(name, value, {"part": part}) for name, value in values.items()]
 
 
+def sibling_samples(programs: Mapping[str, str]) -> list[Sample]:
+    """Return what other parts take that were started by the same process as this one: by `fedlora up`.
+
+    Parameters
+    ----------
+    programs : mapping
+        By part, a word of its command line.
+    """
+    samples = []
+    parent = os.getppid()
+    for process in processes_below(parent):
+        fields = _fields(process)
+        if fields is not None and int(fields[PARENT]) == parent and process != os.getpid():
+            command = _command_line(process)
+            samples += [
+                sample
+                for part, word in programs.items()
+                if word in command
+                for sample in process_samples(part, process)
+            ]
+    return samples
+
+
 def processes_below(root: int) -> Iterator[int]:
     """Yield the process `root` and all that descend from it."""
     children: dict[int, list[int]] = {}
@@ -70,6 +93,13 @@ def _fields(process: int) -> list[str] | None:
     except OSError:
         return None
     return text.rpartition(")")[2].split()
+
+
+def _command_line(process: int) -> str:
+    try:
+        return (PROC / str(process) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _open_files(process: int) -> int:

@@ -175,10 +175,12 @@ def supernode(settings: Path, variables: Mapping[str, str] | None = None) -> Ite
 @contextmanager
 def federation(directory: Path, sites: int = 2, recipe: Recipe = FINANCE) -> Iterator[Federation]:
     names = [f"site-{number}" for number in range(1, sites + 1)]
-    fleet, http, *runtime = free_ports(2 + sites)
+    fleet, http, metrics, *runtime = free_ports(3 + sites)
     description = Description(
         name="test",
-        coordinator=Coordinator("127.0.0.1", "here", fleet, http, runs=directory / "coordinator" / "runs"),
+        coordinator=Coordinator(
+            "127.0.0.1", "here", fleet, http, runs=directory / "coordinator" / "runs", metrics_port=metrics
+        ),
         site=tuple(
             Site(name, "finance", directory / name / "shard.jsonl", machine="here", runtime_port=port)
             for name, port in zip(names, runtime, strict=True)

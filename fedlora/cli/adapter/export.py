@@ -39,8 +39,8 @@ def export(
     folder = None if run is None else RunFolder(runs_folder(runs), run)
     adapter = open_adapter(folder.adapter if folder else directory or Path()).check()
     facts = run_facts(folder, adapter, names=name_sites) if folder else None
-    if scores is None and folder and (folder.directory / "scores.json").exists():
-        scores = folder.directory / "scores.json"
+    if scores is None and folder and folder.scores.exists():
+        scores = folder.scores
     measured = None if scores is None else read_scores(scores)
     with new_folder(to, error=AdapterError) as unfinished:
         write(adapter, unfinished, facts, measured)

@@ -11,7 +11,13 @@ from fedlora.cli.local.credentials import complete_coordinator, complete_site
 from fedlora.domains import domain
 from fedlora.errors import ConfigurationError, CredentialError
 from fedlora.federation import Federation, Site
-from fedlora.federation.settings import SitePlaces, keeper_settings, supernode_settings, trainer_settings
+from fedlora.federation.settings import (
+    SitePlaces,
+    exporter_settings,
+    keeper_settings,
+    supernode_settings,
+    trainer_settings,
+)
 from fedlora.language_model import BaseModel
 from fedlora.pki.node_keys import public_key_sha256
 from fedlora.processes import Parts, check_ports_free
@@ -93,6 +99,8 @@ class LocalFederation:
         if self.coordinates:
             check_ports_free({"SuperLink, gRPC": own.fleet_port}, self._fleet_host)
             local["SuperLink, HTTPS"] = own.http_port
+            if own.metrics_port:
+                local["exporter, metrics"] = own.metrics_port
         check_ports_free(local, LOOPBACK)
         for site in self._sites():
             load_records(site.shard, domain(site.domain))
@@ -140,6 +148,19 @@ class LocalFederation:
         settings = keeper_settings(self.federation, superlink=self.http_address, ca_certificate=self.ca_certificate)
         file = write_settings(settings, self.coordinator / "keeper.toml")
         self.parts.start(name, [sys.executable, "-m", "superlink.keeper", str(file)], {})
+
+    def start_exporter(self) -> None:
+        """Start the exporter, which Prometheus asks for all that the coordinator knows, unless the file has none."""
+        own = self.federation.coordinator
+        if own.metrics_port:
+            settings = exporter_settings(
+                self.federation,
+                listen=f"{LOOPBACK}:{own.metrics_port}",
+                ca_certificate=self.ca_certificate,
+                server_certificate=self.coordinator / "server.crt",
+            )
+            file = write_settings(settings, self.coordinator / "exporter.toml")
+            self.parts.start("exporter", [sys.executable, "-m", "superlink.exporter", str(file)], {})
 
     def start_trainer(self, name: str, base_model: BaseModel) -> None:
         """Start a site's trainer; `wait_for_sites` waits until it has loaded everything."""

@@ -43,6 +43,7 @@ def start(local: LocalFederation, say: Callable[[str], None]) -> None:
         say("SuperLink")
         local.start_superlink()
         local.start_keeper()
+        local.start_exporter()
     if local.sites:
         say(f"{len(local.sites)} site{'s' if len(local.sites) > 1 else ''}: loading the base model")
         for name in local.sites:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fedlora.cli.amounts import duration
+from fedlora.cli.pictures import bar, budget_colour, coloured
 from fedlora.cli.run.summary import Summary, summarise
 from fedlora.cli.turns import MEBI, turn_line
 from fedlora.log import printable
@@ -22,19 +23,6 @@ NOTABLE = 5  # lines of what went wrong
 OTHER_LINES = 10  # of a picture: all that is neither a site's nor a notable line
 FEWEST_SITES = 3  # shown however low the terminal is
 BAR_WIDTH = 24
-WARN_AT = 0.8  # of the budget, where the coordinator warns too
-COLOURS = {
-    "queued": "cyan",
-    "running": "cyan",
-    "completed": "green",
-    "stopped": "yellow",
-    "failed": "red",
-    "answered": "green",
-    "training": "cyan",
-    "unanswered": "yellow",
-    "late": "yellow",
-    "refused": "red",
-}
 
 
 @dataclass(frozen=True)
@@ -114,7 +102,7 @@ def picture(snapshot: Snapshot, height: int = sys.maxsize) -> RenderableType:
 def _header(snapshot: Snapshot) -> RenderableType:
     summary, current = snapshot.summary, snapshot.current
     title = Text.assemble(
-        "run ", (summary.name, "bold"), ": ", _coloured(summary.state), no_wrap=True, overflow="ellipsis"
+        "run ", (summary.name, "bold"), ": ", coloured(summary.state), no_wrap=True, overflow="ellipsis"
     )
     title.append(f", attempt {summary.epoch}" if summary.epoch else ", no attempt yet")
     number = summary.rounds_done if current is None else current.number
@@ -128,8 +116,7 @@ def _bar_line(text: str, share: float, colour: str, what: str) -> RenderableType
     line.add_column(no_wrap=True)
     line.add_column(max_width=BAR_WIDTH)
     line.add_column(no_wrap=True)
-    bar = ProgressBar(1.0, share, BAR_WIDTH, complete_style=colour, finished_style=colour)
-    line.add_row(text, bar, f"{math.floor(100 * share)} % {what}")
+    line.add_row(text, bar(share, BAR_WIDTH, colour), f"{math.floor(100 * share)} % {what}")
     return line
 
 
@@ -176,7 +163,7 @@ def _cells(snapshot: Snapshot, turn: TurnRow) -> tuple[RenderableType, ...]:
         seconds = snapshot.current_seconds if snapshot.training else None
     return (
         turn.site,
-        _coloured(outcome),
+        coloured(outcome),
         "" if turn.loss is None else f"{turn.loss:.3f}",
         "" if seconds is None else f"{seconds:.0f}",
         str(turn.tries),
@@ -190,8 +177,7 @@ def _figures(snapshot: Snapshot) -> RenderableType:
     payload: RenderableType = f"{used}, no budget"
     if summary.budget_bytes:
         share = summary.payload_bytes / summary.budget_bytes
-        colour = "green" if share < WARN_AT else "yellow" if share < 1 else "red"
-        payload = _bar_line(f"{used} of {summary.budget_bytes / MEBI:.1f} MiB", share, colour, "used")
+        payload = _bar_line(f"{used} of {summary.budget_bytes / MEBI:.1f} MiB", share, budget_colour(share), "used")
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()
@@ -210,8 +196,8 @@ def _time_left(snapshot: Snapshot) -> str:
         return "unknown"
     rounds = snapshot.summary.rounds - snapshot.summary.rounds_done
     if gone > mean:
-        return f"about {_duration(mean * (rounds - 1))} after this round, which takes longer"
-    return f"about {_duration(mean * rounds - gone)}"
+        return f"about {duration(mean * (rounds - 1))} after this round, which takes longer"
+    return f"about {duration(mean * rounds - gone)}"
 
 
 def _notable(snapshot: Snapshot) -> list[RenderableType]:
@@ -224,19 +210,3 @@ def _notable(snapshot: Snapshot) -> list[RenderableType]:
         if attempt.outcome in ("lost", "failed"):
             lines.append(f"attempt {attempt.epoch}: {attempt.outcome}, {attempt.reason}")
     return [Text(printable(line), style="yellow", no_wrap=True, overflow="ellipsis") for line in lines]
-
-
-def _coloured(word: str) -> Text:
-    return Text(word, style=COLOURS.get(word, ""))
-
-
-def _duration(seconds: float) -> str:
-    """Return a time as people say it: two units at most."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{seconds // 60} min {seconds % 60} s" if seconds < 600 else f"{minutes} min"
-    hours, days = minutes // 60, minutes // (24 * 60)
-    return f"{hours} h {minutes % 60} min" if days == 0 else f"{days} d {hours % 24} h"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +14,11 @@ from fedlora.cli.options import Format, FormatOption, RunName, RunsOption, runs_
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from fedlora.adapters.scores import Scores
     from fedlora.cli.run.summary import Summary
-    from superlink.ledger import AttemptRow, RoundRow, TurnRow
+    from superlink.cost import RunCost
+    from superlink.ledger import AttemptRow, Report, RoundRow, SubmissionRow, TurnRow
+    from superlink.runs import RunFolder
 
 __all__ = ["show"]
 
@@ -31,26 +35,50 @@ PlotsOption = Annotated[
 def show(
     name: RunName, runs: RunsOption = None, output: FormatOption = Format.TABLE, plots: PlotsOption = None
 ) -> None:
-    """Show a run from its ledger: attempts, rounds with their seconds by phase, every site's turns, bytes, refusals."""
+    """Show a run from its ledger: attempts, rounds with seconds by phase, each turn, refusals, and its cost."""
     from fedlora.cli.run.summary import summarise
+    from superlink.cost import run_cost
     from superlink.ledger import Ledger
     from superlink.runs import RunFolder
 
     folder = RunFolder(runs_folder(runs), name)
     summary = summarise(folder)
     ledger = Ledger(folder.ledger, readonly=True) if folder.ledger.exists() else None
-    attempts = ledger.attempts() if ledger else []
-    turns = ledger.turns() if ledger else []
-    rounds = ledger.rounds() if ledger else []
+    rows = _Rows()
     if ledger:
+        rows = _Rows(ledger.attempts(), ledger.submissions(), ledger.rounds(), ledger.turns(), ledger.reports())
         ledger.close()
-    drawn = _draw(plots, summary, rounds, turns) if plots else []
+    cost = run_cost(name, summary.sites, **vars(rows), scores=_scores(folder))
+    drawn = _draw(plots, summary, rows.rounds, rows.turns) if plots else []
     if output is Format.JSON:
-        _print_json(summary, attempts, rounds, turns)
+        _print_json(summary, rows, cost)
     else:
-        _print_tables(summary, attempts, rounds, turns)
+        _print_tables(summary, rows, cost)
     if drawn:
         typer.echo(f"pictures in {plots}: {', '.join(file.name for file in drawn)}", err=output is Format.JSON)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What the ledger has; nothing before the first attempt."""
+
+    attempts: "list[AttemptRow]" = field(default_factory=list)
+    submissions: "list[SubmissionRow]" = field(default_factory=list)
+    rounds: "list[RoundRow]" = field(default_factory=list)
+    turns: "list[TurnRow]" = field(default_factory=list)
+    reports: "dict[str, Report]" = field(default_factory=dict)
+
+
+def _scores(folder: "RunFolder") -> "Scores | None":
+    """Return what the evaluator has measured; a file that holds something else is named, and the run shown."""
+    from fedlora.adapters.scores import read_scores
+    from fedlora.errors import AdapterError
+
+    try:
+        return read_scores(folder.scores) if folder.scores.exists() else None
+    except AdapterError as error:
+        typer.echo(f"cost without score: {error}", err=True)
+        return None
 
 
 def _draw(plots: Path, summary: "Summary", rounds: "list[RoundRow]", turns: "list[TurnRow]") -> list[Path]:
@@ -65,23 +93,21 @@ def _draw(plots: Path, summary: "Summary", rounds: "list[RoundRow]", turns: "lis
     return write_plots(Run(summary.name, summary.sites, rounds, turns), plots)
 
 
-def _print_json(
-    summary: "Summary", attempts: "list[AttemptRow]", rounds: "list[RoundRow]", turns: "list[TurnRow]"
-) -> None:
+def _print_json(summary: "Summary", rows: _Rows, cost: "RunCost") -> None:
     document = {
         **dataclasses.asdict(summary),
-        "attempts": [dataclasses.asdict(row) for row in attempts],
-        "rounds_of_attempts": [dataclasses.asdict(row) for row in rounds],
-        "turns": [dataclasses.asdict(row) for row in turns],
+        "attempts": [dataclasses.asdict(row) for row in rows.attempts],
+        "rounds_of_attempts": [dataclasses.asdict(row) for row in rows.rounds],
+        "turns": [dataclasses.asdict(row) for row in rows.turns],
+        "cost": dataclasses.asdict(cost),
     }
     typer.echo(json.dumps(document, indent=2))
 
 
-def _print_tables(
-    summary: "Summary", attempts: "list[AttemptRow]", rounds: "list[RoundRow]", turns: "list[TurnRow]"
-) -> None:
+def _print_tables(summary: "Summary", rows: _Rows, cost: "RunCost") -> None:
     from rich.console import Console
 
+    from fedlora.cli.run.cost import cost_lines, cost_table
     from fedlora.cli.turns import turn_table
 
     console = Console()
@@ -89,10 +115,14 @@ def _print_tables(
     console.print(f"run {summary.name}: {summary.state}, {done}", highlight=False)
     if summary.reason:
         console.print(summary.reason, highlight=False, markup=False)
-    console.print(_attempt_table(attempts))
-    if rounds:
-        console.print(_round_table(rounds))
-    console.print(turn_table(turns, "turns"))
+    console.print(_attempt_table(rows.attempts))
+    if rows.rounds:
+        console.print(_round_table(rows.rounds))
+    console.print(turn_table(rows.turns, "turns"))
+    if rows.turns:
+        console.print(cost_table(cost))
+        for line in cost_lines(cost):
+            console.print(line, highlight=False)
 
 
 def _attempt_table(attempts: "list[AttemptRow]") -> "Table":

@@ -1,6 +1,5 @@
 """``fedlora run watch``."""
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ def watch(name: RunName, runs: RunsOption = None) -> None:
     """
     from rich.console import Console
 
+    from fedlora.cli.pictures import drawable
     from fedlora.cli.run.summary import summarise
     from fedlora.cli.turns import MEBI
     from superlink.runs import RunFolder, RunState
@@ -32,9 +32,7 @@ def watch(name: RunName, runs: RunsOption = None) -> None:
     folder = RunFolder(runs_folder(runs), name)
     folder.config(epoch=1)  # says so if there is no such run
     console = Console()
-    # Rich can be told by the environment to take anything for a terminal.
-    drawn = sys.stdout.isatty() and console.is_terminal and not console.is_dumb_terminal
-    now = _draw(folder, console) if drawn else _tell(folder)
+    now = _draw(folder, console) if drawable(console) else _tell(folder)
     summary = summarise(folder)
     payload = f"{summary.payload_bytes / MEBI:.1f} MiB of payload"
     typer.echo(f"run {name}: {now.state}, {summary.rounds_done} of {summary.rounds} rounds, {payload}")

@@ -7,7 +7,7 @@ from typing import Any
 from fedlora import flower
 from fedlora.federation import Federation
 from fedlora.federation.description import SERVICE
-from fedlora.federation.settings import keeper_settings
+from fedlora.federation.settings import exporter_settings, keeper_settings
 from fedlora.federation.writing import to_toml
 from fedlora.pki.certificates import COORDINATOR_FILES
 from fedlora.rendering.compose.evaluation import evaluation_settings, evaluator
@@ -17,6 +17,7 @@ from fedlora.rendering.compose.gateway import (
     HEALTH,
     INSIDE,
     METRICS,
+    PART_PORT,
     RUNTIME_ENTRANCE,
     RUNTIME_PORT,
     entrance_configuration,
@@ -50,12 +51,28 @@ STATE, SECRETS = Path("/var/lib/fedlora"), Path("/run/secrets")
 CA_CERTIFICATE, SECRET = SECRETS / "ca.crt", SECRETS / "superexec.secret"
 RUNS = STATE / "runs"
 PROGRAMS = Path("/opt/fedlora/bin")
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - of a container, on networks that only the gateway or Prometheus share with it
+LISTEN = f"{EVERYWHERE}:{PART_PORT}"
+ASK_METRICS = (
+    f"import urllib.request as request; request.urlopen('http://127.0.0.1:{PART_PORT}/metrics', timeout=5).read()"
+)
+ENGINE = ("python", "-m", "superlink.engine", LISTEN)
 
 
 def coordinator_files(federation: Federation) -> dict[str, str]:
     """Return the files of the coordinator's folder by name."""
     keeper = keeper_settings(
-        _inside(federation), superlink=f"{SERVICE}:{ADMIN_PORT}", ca_certificate=CA_CERTIFICATE, admin=SECRETS
+        _inside(federation),
+        superlink=f"{SERVICE}:{ADMIN_PORT}",
+        ca_certificate=CA_CERTIFICATE,
+        admin=SECRETS,
+        listen=LISTEN,
+    )
+    exporter = exporter_settings(
+        _inside(federation),
+        listen=LISTEN,
+        ca_certificate=CA_CERTIFICATE,
+        server_certificate=SECRETS / "server.crt",
     )
     document = {
         "name": f"{federation.name}-coordinator",
@@ -64,6 +81,7 @@ def coordinator_files(federation: Federation) -> dict[str, str]:
             "gateway": _gateway(federation),
             "serverapp": _serverapp(federation),
             "keeper": _keeper(federation),
+            "exporter": _exporter(federation),
             "prometheus": prometheus(federation),
             "grafana": grafana(federation),
             "evaluator": evaluator(federation, f"runs:{STATE}:ro"),
@@ -88,6 +106,7 @@ def coordinator_files(federation: Federation) -> dict[str, str]:
         ),
         "federation.toml": to_toml(_inside(federation)),
         "keeper.toml": settings_text(keeper),
+        "exporter.toml": settings_text(exporter),
         "haproxy.cfg": entrance_configuration(),
         "prometheus.yml": prometheus_configuration(),
         "evaluation.toml": settings_text(evaluation_settings(federation, RUNS)),
@@ -108,14 +127,13 @@ def _superlink(federation: Federation) -> dict[str, Any]:
         superexec_secret=SECRET,
         database=STATE / "superlink.sqlite",
     )
-    everywhere = "0.0.0.0"  # noqa: S104 - of its container, which only the gateway reaches
     command = flower.superlink_command(
-        files, fleet=f"{everywhere}:{FLEET_PORT}", http=f"{everywhere}:8000", programs=PROGRAMS
+        files, fleet=f"{EVERYWHERE}:{FLEET_PORT}", http=f"{EVERYWHERE}:8000", programs=PROGRAMS
     )
     asked = ("https://localhost:8000/", f"grpcs://localhost:{FLEET_PORT}")
     return kit_service(
         image(federation, "superlink"),
-        command,
+        [*ENGINE, *command],
         memory=federation.coordinator.memory,
         cpus=2,
         pids=512,
@@ -158,7 +176,7 @@ def _serverapp(federation: Federation) -> dict[str, Any]:
     asked = f"https://{entrance}/v1/runtime/"
     return kit_service(
         image(federation, "serverapp"),
-        command,
+        [*ENGINE, *command],
         memory=federation.coordinator.memory,
         cpus=2,
         pids=512,
@@ -195,5 +213,22 @@ def _keeper(federation: Federation) -> dict[str, Any]:
         networks=["control"],
         healthcheck=health(["python", "-m", "fedlora.heartbeat", str(RUNS / "keeper.heartbeat")]),
         depends_on={"gateway": {"condition": "service_healthy"}},
+        **NO_DNS,
+    )
+
+
+def _exporter(federation: Federation) -> dict[str, Any]:
+    """Return what derives Prometheus' figures from the ledgers of the runs, which it only reads."""
+    return kit_service(
+        image(federation, "superlink"),
+        ["python", "-m", "superlink.exporter", "/etc/fedlora/exporter.toml"],
+        memory=256,
+        cpus=1,
+        pids=64,
+        secrets=["ca.crt", "server.crt"],
+        # Writable, for SQLite's readers of a log that is being written make a file beside it.
+        volumes=[f"runs:{STATE}", mount("./exporter.toml", "/etc/fedlora/exporter.toml")],
+        networks=["metrics"],
+        healthcheck=health(["python", "-c", ASK_METRICS]),
         **NO_DNS,
     )

@@ -12,6 +12,8 @@ __all__ = [
     "INSIDE",
     "METRICS",
     "METRICS_PORT",
+    "PARTS",
+    "PART_PORT",
     "RUNTIME_ENTRANCE",
     "RUNTIME_PORT",
     "entrance_configuration",
@@ -21,7 +23,9 @@ __all__ = [
 
 FLEET_PORT, ADMIN_PORT, RUNTIME_PORT, HEALTH_PORT, METRICS_PORT = 9092, 8000, 8001, 8404, 8405  # inside containers
 INSIDE = f"{SERVICE}-inside"  # the SuperLink itself; by SERVICE, clients reach the gateway
+PART_PORT = 9464  # where each of the kit's containers exports what it takes, on networks that the gateway is on
 RUNTIME_ENTRANCE = "runtime-entrance"  # the gateway on the ServerApp's network
+PARTS = {"superlink": INSIDE, "serverapp": "serverapp", "keeper": "keeper"}  # by part, as the gateway finds it
 METRICS = "gateway-metrics"  # the gateway on Prometheus' network
 CONFIGURATION = "/etc/fedlora/haproxy.cfg"
 ASK = f"import urllib.request as request; request.urlopen('http://127.0.0.1:{HEALTH_PORT}/health', timeout=5)"
@@ -100,13 +104,28 @@ frontend metrics
     mode http
     bind {METRICS}:{METRICS_PORT}
     http-request use-service prometheus-exporter if {{ path /metrics }}
-    http-request deny deny_status 404
+    http-request deny deny_status 404 unless {{ path {" ".join(f"/{part}/metrics" for part in PARTS)} }}
+    use_backend %[path,field(2,/)]
 
+{_parts()}
 backend http
     mode http
     default-server ssl verify required ca-file /run/secrets/ca.crt sni str({SERVICE}) verifyhost {SERVICE}
     server {SERVICE} {INSIDE}:8000 {RESOLVED}
 """
+
+
+def _parts() -> str:
+    """Return the sections that pass Prometheus on to the parts that it does not reach, and to nothing else of them."""
+    return "\n".join(
+        f"""\
+backend {part}
+    mode http
+    http-request set-path /metrics
+    server {part} {host}:{PART_PORT} {RESOLVED}
+"""
+        for part, host in PARTS.items()
+    )
 
 
 def _fleet(target: str) -> str:

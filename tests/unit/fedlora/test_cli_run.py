@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fedlora.errors import BudgetError, ConfigurationError, RunError
+from fedlora.metrics.sample import Sample, write_samples
 from superlink.ledger import Ledger, TurnRow
 from superlink.runs import RunState, verdict
 
@@ -20,7 +21,15 @@ def write(folder, outcome="running", reason=""):
     ledger.start_round(1, 1, ["a", "b"])
     ledger.sent(1, 1, ["a", "b"], 2**20)
     phases = {"train": 9.0, "transfer": 1.0}
-    done = {"loss": 0.5, "round_trip_seconds": 10.0, "tokens": 320, "bytes_up": 2**20, "phases": phases}
+    figures = {"padded_tokens": 400.0}
+    done = {
+        "figures": figures,
+        "loss": 0.5,
+        "round_trip_seconds": 10.0,
+        "tokens": 320,
+        "bytes_up": 2**20,
+        "phases": phases,
+    }
     ledger.end_turn(TurnRow(1, 1, "a", "answered", examples=16, **done))
     ledger.end_turn(TurnRow(1, 1, "b", "refused", reason="update refused: too large [/]"))
     ledger.end_round(1, 1, "aggregated", {"encode": 0.125, "wait": 10.0, "aggregate": 0.25, "checkpoint": 1.5})
@@ -115,6 +124,83 @@ def test_show_has_attempts_turns_and_refusals(run, folder):
     assert [row["phases"] for row in document["turns"]] == [{"train": 9.0, "transfer": 1.0}, {}, {}, {}]
     by_phase = {"encode": 0.125, "wait": 10.0, "aggregate": 0.25, "checkpoint": 1.5}
     assert [row["phases"] for row in document["rounds_of_attempts"]] == [by_phase, {}]
+
+
+COST = """\
+cost
+             down    up  wire  wire  train  in all          tokens  pad-
+              MiB   MiB  down    up      s       s  tokens      /s  ding
+ ────────────────────────────────────────────────────────────────────────
+ a           2.00  1.00  2.50  1.25   9.00    10.0     320      36  20 %
+ b           2.00  0.00  0.50  0.25      -       -       -       -     -
+ all         4.00  1.00  3.00  1.50   9.00    10.0     320      36  20 %
+ each round  4.00  1.00  3.00  1.50   9.00    10.0     320      36  20 %
+ each point  0.16  0.04  0.12  0.06   0.36    0.40      13      36  20 %
+payload used: 5.00 MiB, 62.5% of the 8.00 MiB forecast for the whole run
+Flower itself has counted so far, with envelopes: 3.00 MiB down, 2.00 MiB up
+score: +25.0 points against the base model
+"""
+
+
+def test_show_has_the_cost(run, folder):
+    run(*SUBMIT)
+    write(folder)
+    ledger = Ledger(folder.ledger)
+    for site, mebi in (("a", 2.5), ("b", 0.5)):
+        wire = {"down": mebi * 2**20, "up": mebi * 2**19}
+        told = [Sample("fedlora_wire_bytes_total", wire[way], {"run": "tweets", "direction": way}) for way in wire]
+        ledger.report(site, write_samples(told), None)
+    ledger.forecast(1, 8 * 2**20)
+    ledger.note_traffic(1, 3 * 2**20, 2 * 2**20, final=False)
+    ledger.close()
+    score = {"measure": "label accuracy", "n": 40, "unit": "records", "records": 40, "low": 0.0, "high": 1.0}
+    folder.scores.write_text(json.dumps({"base": {**score, "accuracy": 0.5}, "adapted": {**score, "accuracy": 0.75}}))
+    text = run("show", "tweets").stdout
+    shown = [line.rstrip() for line in text[text.index("\ncost ") + 1 :].splitlines() if line.strip()]
+    assert shown == COST.splitlines()
+    cost = json.loads(run("show", "tweets", "--format", "json").stdout)["cost"]
+    assert list(cost["sites"]) == ["a", "b"]
+    assert cost["all"] == {
+        "payload_bytes_down": 4 * 2**20,
+        "payload_bytes_up": 2**20,
+        "wire_bytes_down": 3.0 * 2**20,
+        "wire_bytes_up": 1.5 * 2**20,
+        "train_seconds": 9.0,
+        "turn_seconds": 10.0,
+        "tokens": 320,
+        "tokens_per_second": 320 / 9,
+        "padding_ratio": pytest.approx(0.2),
+        "gpu_seconds": None,
+        "gpu_joules": None,
+    }
+    assert (cost["points"], cost["each_point"]["tokens"], cost["forecast_bytes"]) == (25.0, 12.8, 8 * 2**20)
+    assert (cost["flower_bytes_down"], cost["flower_final"]) == (3 * 2**20, False)
+
+
+def test_energy_is_shown_where_a_site_has_told_it(run, folder):
+    run(*SUBMIT)
+    ledger = Ledger(folder.ledger)
+    ledger.start_attempt(1, 77)
+    ledger.start_round(1, 1, ["a", "b"])
+    ledger.end_turn(TurnRow(1, 1, "a", "answered", figures={"gpu_seconds": 9.0, "gpu_joules": 1500.0}))
+    ledger.close()
+    text = run("show", "tweets").stdout
+    rows = {line.split()[0]: line.split()[-2:] for line in text.partition("\ncost ")[2].splitlines() if line.strip()}
+    assert [rows[name] for name in ("MiB", "a", "b", "all")] == [
+        ["s", "kJ"],
+        ["9.00", "1.50"],
+        ["-", "-"],
+        ["9.00", "1.50"],
+    ]
+
+
+def test_a_run_with_damaged_scores_is_shown_without(run, folder):
+    run(*SUBMIT)
+    write(folder)
+    folder.scores.touch()
+    result = run("show", "tweets", "--format", "json")
+    assert json.loads(result.stdout)["cost"]["points"] is None
+    assert result.stderr.startswith(f"cost without score: the scores {folder.scores} cannot be read")
 
 
 def test_show_of_a_run_that_has_not_begun(run):

@@ -1,31 +1,20 @@
 """`fedlora run watch` on a terminal: the picture of a run, and the terminal that it is drawn on."""
 
-import contextlib
-import fcntl
 import os
-import pty
-import re
-import select
 import signal
-import struct
 import subprocess
-import sys
-import termios
-import time
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from rich.console import Console
+from terminal import COLOUR, FEDLORA, on_a_terminal, restored
 
 from fedlora.cli.run.live import Snapshot, look, picture
 from fedlora.cli.run.summary import Summary
 from superlink.ledger import AttemptRow, Ledger, RoundRow, TurnRow
 
-FEDLORA = str(Path(sys.executable).with_name("fedlora"))
 SUBMIT = ("submit", "tweets")
 MEBI = 2**20
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def summary(**changes):
@@ -218,51 +207,6 @@ def test_look_reads_the_folder(run, folder):
     begin(run, folder, outcome=None)
     running = look(folder, 5.0)
     assert (running.summary.rounds_done, running.current.number, len(running.turns)) == (1, 1, 1)
-
-
-@contextlib.contextmanager
-def on_a_terminal(*arguments: str, **environment):
-    """Start `fedlora` on a pseudo-terminal of 80 columns; yield the process and what reads on."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    before = termios.tcgetattr(theirs)
-    process = subprocess.Popen(
-        [FEDLORA, *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        # A test run in the background of a shell ignores Ctrl-C, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        env={**os.environ, "TERM": "xterm-256color", **environment},
-    )
-
-    def read(until: bytes | None = None) -> bytes:
-        seen, end = b"", time.monotonic() + 30
-        while (until is None or until not in seen) and time.monotonic() < end:
-            ended = process.poll() is not None
-            if select.select([ours], [], [], 0.1)[0]:
-                seen += os.read(ours, 65536)
-            elif ended:
-                break
-        return seen
-
-    try:
-        yield process, read
-        assert termios.tcgetattr(theirs) == before
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
-        os.close(theirs)
-
-
-def restored(drawn: bytes) -> bool:
-    """Whether the second screen was left and the cursor shown, once each and last."""
-    return all(
-        drawn.count(on) == drawn.count(off) == 1 and drawn.index(on) < drawn.index(off)
-        for on, off in ((b"\x1b[?1049h", b"\x1b[?1049l"), (b"\x1b[?25l", b"\x1b[?25h"))
-    )
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("completed", 0), ("failed", 65)])

@@ -22,6 +22,7 @@ CODES = {
     "PortInUseError": 32,
     "ControlError": 33,
     "AlreadyUpError": 34,
+    "MetricsError": 35,
     "TrainerError": 40,
     "PolicyError": 41,
     "WithdrawalError": 43,
@@ -102,7 +103,10 @@ def test_code_is_in_its_band(error):
     [
         ("input", {"ConfigurationError", "ShardError", "BaseModelError", "AdapterError"}),
         ("identity", {"CredentialError"}),
-        ("processes", {"ProcessDiedError", "NotReadyError", "PortInUseError", "ControlError", "AlreadyUpError"}),
+        (
+            "processes",
+            {"ProcessDiedError", "NotReadyError", "PortInUseError", "ControlError", "AlreadyUpError", "MetricsError"},
+        ),
         ("site", {"TrainerError", "PolicyError", "WithdrawalError", "UnfitSiteError"}),
         ("wire", {"WireError"}),
         ("run", {name for name, code in CODES.items() if 60 <= code < 70}),

@@ -30,6 +30,9 @@ class Link:
     def __init__(self, answers: dict[str, RecordDict | Error]) -> None:
         self.answers = answers
         self.cut_off: set[str] = set()
+        self.silent: set[str] = set()  # sites whose next message is taken and never answered
+        self.lost: set[str] = set()
+        self.activated = dict.fromkeys(SITES, "first")
         self.asked: dict[str, Message] = {}
         self.announced: set[str] = set()
         self.parts: dict[str, dict[str, bytes]] = {site: {} for site in answers}
@@ -42,6 +45,8 @@ class Link:
     def PullMessages(self, request):
         found = PullAppMessagesResponse()
         for message_id in request.message_ids:
+            if message_id in self.lost:
+                continue
             asked = self.asked[message_id]
             site = SITES[asked.metadata.dst_node_id]
             forgotten = message_id in self.announced
@@ -74,12 +79,17 @@ class LinkGrid(HttpGrid):
         self.set_run(Run.create_empty(7))
 
     def get_nodes(self):
-        return [NodeInfo(node_id=number, name=name, last_activated_at="now") for number, name in enumerate(SITES)]
+        activated = self._client.activated
+        return [NodeInfo(node_id=at, name=name, last_activated_at=activated[name]) for at, name in enumerate(SITES)]
 
     def push_messages(self, messages):
         for message in messages:
             message.metadata.__dict__["_message_id"] = message.object_id
             self._client.asked[message.object_id] = message
+            site = SITES[message.metadata.dst_node_id]
+            if site in self._client.silent:
+                self._client.silent.discard(site)
+                self._client.lost.add(message.object_id)
         return [message.object_id for message in messages]
 
 
@@ -133,6 +143,21 @@ def test_an_answer_that_is_whole_after_its_question_is_counted_and_dropped():
     threading.Timer(2.0, link.push, "b").start()  # a fetch looks again once a second at least
     assert ask(sites, "b", seconds=30.0) == [("b", "ok")]
     assert dropped == ["a"]
+
+
+def test_a_site_that_lost_a_message_and_fails_the_next_is_asked_a_third_time():
+    """A node that is killed has lost what it was asked; when it is back, its trainer is not there yet."""
+    link = Link({"a": write_answer(Answer("failed", "the site's trainer is not there")), "b": ok(2.0)})
+    link.silent, sent = {"a"}, []
+
+    def note(sites):
+        sent.append(sites)
+        if len(sent) == 3:
+            link.answers["a"] = ok(1.0)
+
+    threading.Timer(0.5, link.activated.update, [{"a": "anew"}]).start()
+    assert ask(Sites(LinkGrid(link), SITES), "a", seconds=20.0, sent=note) == [("a", "ok")]
+    assert sent == [["a"]] * 3
 
 
 def test_what_a_fetch_fails_by_is_raised_where_answers_are_waited_for(monkeypatch):

@@ -4,7 +4,8 @@ import threading
 import pytest
 
 from fedlora.errors import ReplacedError, RunError
-from superlink.ledger import Ledger, Spending, TurnRow
+from fedlora.metrics.sample import Sample, write_samples
+from superlink.ledger import Ledger, Report, Spending, SubmissionRow, TurnRow
 from superlink.migrations import MIGRATIONS
 
 
@@ -17,6 +18,7 @@ def test_what_is_noted_can_be_read_while_it_is_written(tmp_path):
     assert [turn.outcome for turn in reader.turns()] == ["asked", "asked"]
     phases = {"load": 0.25, "train": 1.5, "transfer": 0.75}
     done = {"examples": 16, "loss": 0.5, "round_trip_seconds": 2.5, "tokens": 320, "phases": phases}
+    done["figures"] = {"padded_tokens": 400.0, "gpu_joules": 12.5}
     ledger.sent(1, 1, ["a"], 100)
     ledger.dropped(1, 1, "a", 80)
     ledger.end_turn(TurnRow(1, 1, "a", "answered", bytes_up=90, **done))
@@ -31,6 +33,41 @@ def test_what_is_noted_can_be_read_while_it_is_written(tmp_path):
     assert reader.rounds()[0].ended_at >= reader.rounds()[0].started_at
     (attempt,) = reader.attempts()
     assert (attempt.epoch, attempt.flower_run, attempt.outcome) == (1, 2**63 + 5, "completed")
+    assert attempt.forecast_bytes is None
+    ledger.forecast(1, 4000)
+    assert reader.attempts()[0].forecast_bytes == 4000
+
+
+def test_what_flower_has_counted_is_noted_by_attempt(tmp_path, monkeypatch):
+    monkeypatch.setattr("superlink.ledger.time.time", lambda: 5.0)
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    for epoch in (1, 2):
+        ledger.start_submission(epoch)
+    ledger.end_submission(1, 2**63 + 5)
+    ledger.note_traffic(1, 100, 50, final=False)
+    ledger.note_traffic(1, 200, 90, final=True)
+    assert ledger.submissions() == [SubmissionRow(1, 5.0, 2**63 + 5, 200, 90, True), SubmissionRow(2, 5.0, None)]
+
+
+def test_of_what_a_node_tells_the_last_stays(tmp_path, monkeypatch):
+    clock = iter((5.0, 6.0, 7.0))
+    monkeypatch.setattr("superlink.ledger.time.time", lambda: next(clock))
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    assert ledger.reports() == {}
+    threads = [Sample("fedlora_threads", number, {"part": "trainer"}) for number in (8.0, 9.0)]
+    ledger.report("b", write_samples(threads[:1]), 0.5)
+    ledger.report("a", {}, None)
+    ledger.report("b", {**write_samples(threads[1:]), "loss": 1.0}, -0.25)
+    assert ledger.reports() == {"a": Report("a", 6.0, None, ()), "b": Report("b", 7.0, -0.25, (threads[1],))}
+
+
+def test_a_reader_sees_that_somebody_else_has_written(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    reader = Ledger(tmp_path / "ledger.sqlite", readonly=True)
+    before = reader.version()
+    assert reader.version() == before
+    ledger.start_attempt(1, 1)
+    assert reader.version() != before
 
 
 def test_what_a_run_has_used_counts_all_attempts(tmp_path, monkeypatch):
@@ -169,7 +206,7 @@ def test_a_reader_waits_for_a_ledger_that_is_just_being_made(tmp_path, monkeypat
     empty = tmp_path / "empty.sqlite"
     empty.touch()
     monkeypatch.setattr("superlink.ledger.BUSY_SECONDS", 0.2)
-    with pytest.raises(RunError, match="has version 0, and nobody has brought it to 2"):
+    with pytest.raises(RunError, match="has version 0, and nobody has brought it to 3"):
         Ledger(empty, readonly=True)
 
 

@@ -1,0 +1,167 @@
+"""The coordinator's exporter: ``python -m superlink.exporter exporter.toml``.
+
+Resident, and derives every series from the ledgers of the runs: a part that dies loses no count. It asks nobody: which
+nodes are online, and what Flower itself has counted, the keeper notes.
+"""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import fedlora
+from fedlora.adapters.scores import read_scores
+from fedlora.config import read_toml
+from fedlora.environment import check_rendered_version
+from fedlora.errors import FedloraError
+from fedlora.log import report, show
+from fedlora.metrics import Sample
+from fedlora.metrics.certificates import certificate_samples
+from fedlora.metrics.exposition import serve
+from fedlora.metrics.processes import process_samples, sibling_samples
+from fedlora.names import HOST, PORT
+from fedlora.rules import matching
+from superlink.ledger import Ledger
+from superlink.presence import read_presence
+from superlink.runs import RunFolder, Verdict, run_folders, verdict
+from superlink.series import run_series, told_series
+
+__all__ = ["COORDINATOR", "CoordinatorSeries", "ExporterSettings"]
+
+COORDINATOR = "coordinator"  # the label `node` of what runs beside the SuperLink
+NEWEST_RUNS = 20  # that are shown besides those that go on: what ended long ago, Prometheus remembers
+PARTS = {"superlink": "flower-superlink", "serverapp": "flower-superexec", "keeper": "superlink.keeper"}
+log = logging.getLogger("fedlora.exporter")
+
+
+@dataclass(frozen=True)
+class ExporterSettings:
+    """The exporter's file.
+
+    Attributes
+    ----------
+    listen : str
+        ``HOST:PORT`` at which it answers scrapes.
+    runs : Path
+        Folder of the runs.
+    ca_certificate, server_certificate : Path
+        The federation's and the SuperLink's, whose expiry is exported.
+    """
+
+    listen: Annotated[str, matching(f"{HOST}:{PORT}", "HOST:PORT, with a port from 1 to 65535")]
+    runs: Path
+    ca_certificate: Path
+    server_certificate: Path
+
+
+@dataclass
+class _Shown:
+    """A run as it was shown last; shown again as long as nothing was written."""
+
+    ledger: Ledger | None = None
+    stamp: object = None
+    own: list[Sample] = field(default_factory=list)
+    told: list[tuple[float, Sample]] = field(default_factory=list)
+
+
+@dataclass
+class CoordinatorSeries:
+    """The samples of all runs, of the nodes as they have told them, and of the coordinator's machine.
+
+    Attributes
+    ----------
+    settings : ExporterSettings
+        Where to look.
+    """
+
+    settings: ExporterSettings
+    _shown: dict[str, _Shown] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # scrapes come in threads of their own
+
+    def samples(self) -> list[Sample]:
+        """Return the samples of this moment."""
+        with self._lock:
+            samples = [*self._of_runs(), *self._of_nodes(), *self._scores()]
+        return [*samples, *(sample.of(COORDINATOR) for sample in self._of_machine())]
+
+    def _of_runs(self) -> Iterator[Sample]:
+        folders = {folder.name: (folder, verdict(folder)) for folder in run_folders(self.settings.runs)}
+        ended = [name for name, (_, where) in folders.items() if where.state.ended]
+        for name in ended[:-NEWEST_RUNS]:
+            del folders[name]
+        for name in self._shown.keys() - folders.keys():
+            self._forget(name)
+        newest: dict[str, tuple[float, Sample]] = {}
+        for folder, where in folders.values():
+            shown = self._look(folder, where)
+            yield from shown.own
+            for at, sample in shown.told:  # of what a node has told in several runs, the newest stands
+                if sample.key not in newest or newest[sample.key][0] < at:
+                    newest[sample.key] = at, sample
+        yield from (sample for _, sample in newest.values())
+
+    def _look(self, folder: RunFolder, where: Verdict) -> _Shown:
+        shown = self._shown.setdefault(folder.name, _Shown())
+        if shown.ledger is None and folder.ledger.exists():
+            shown.ledger = Ledger(folder.ledger, readonly=True)
+        stamp = where.state, shown.ledger and shown.ledger.version()
+        if stamp != shown.stamp:
+            shown.own = run_series(folder.config(epoch=1), where.state, folder.submitted_at, shown.ledger)
+            shown.told = [] if shown.ledger is None else list(told_series(shown.ledger, folder.name))
+            shown.stamp = stamp
+        return shown
+
+    def _forget(self, name: str) -> None:
+        ledger = self._shown.pop(name).ledger
+        if ledger is not None:
+            ledger.close()
+
+    def _of_nodes(self) -> Iterator[Sample]:
+        for name, presence in read_presence(self.settings.runs).items():
+            yield Sample("fedlora_node_online", float(presence.online), {"node": name})
+            if presence.seen_at is not None:
+                yield Sample("fedlora_node_last_seen_timestamp_seconds", presence.seen_at, {"node": name})
+
+    def _scores(self) -> Iterator[Sample]:
+        for name in self._shown:
+            file = RunFolder(self.settings.runs, name).scores
+            if file.exists():
+                scores = read_scores(file)
+                for model, score in (("base", scores.base), ("adapted", scores.adapted)):
+                    labels = {"run": name, "model": model, "benchmark": score.measure}
+                    yield Sample("fedlora_evaluation_score_ratio", score.accuracy, labels)
+
+    def _of_machine(self) -> Iterator[Sample]:
+        own = self.settings
+        yield from process_samples("exporter", state=own.runs)
+        yield from sibling_samples(PARTS)
+        yield from certificate_samples({"ca": own.ca_certificate, "server": own.server_certificate})
+        yield Sample("fedlora_build_info", 1.0, {"kit": fedlora.__version__, "flower": version("flwr")})
+
+
+def main(arguments: list[str]) -> int:
+    """Answer scrapes until SIGTERM or SIGINT; return the exit code."""
+    show()
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        check_rendered_version()
+        settings = read_toml(ExporterSettings, Path(arguments[0]))
+        settings.runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        host, _, port = settings.listen.rpartition(":")
+        stop = serve(CoordinatorSeries(settings).samples, host, int(port))
+    except (FedloraError, OSError) as error:
+        return report(error)
+    stopped.wait()
+    stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
