@@ -28,7 +28,7 @@ ANSWER = (
     "one.recv(1000, socket.MSG_WAITALL); one.sendall(b'here'); one.recv(1)"
 )
 ALWAYS = {
-    "coordinator": {"superlink", "gateway", "serverapp", "keeper"},
+    "coordinator": {"superlink", "gateway", "serverapp", "keeper", "exporter"},
     "site": {"credentials", "relay", "supernode"},
 }
 ADDS = {

@@ -5,7 +5,7 @@ from typing import Any
 import yaml
 
 from fedlora.federation import Federation
-from fedlora.rendering.compose.gateway import METRICS, METRICS_PORT
+from fedlora.rendering.compose.gateway import METRICS, METRICS_PORT, PART_PORT, PARTS
 from fedlora.rendering.compose.service import NO_DNS, health, image, mount, service
 
 __all__ = [
@@ -18,8 +18,6 @@ __all__ = [
 ]
 
 PROMETHEUS_PORT, GRAFANA_PORT = 9090, 3000
-EXPORTER_PORT = 9464
-PARTS = ("keeper", "superlink", "serverapp")  # they say what they take of the machine
 GRAFANA_PASSWORD = "grafana.password"  # noqa: S105 - the name of its file
 CONFIGURATION, STATE = "/etc/fedlora/prometheus.yml", "/var/lib/fedlora"
 RULES, ALERTMANAGERS = "/etc/fedlora/rules/*.yml", "/etc/fedlora/alertmanagers.yml"
@@ -78,21 +76,26 @@ def prometheus_configuration() -> str:
 
     Alertmanagers are those of a file that whoever has one mounts; without it, alerts are shown and sent to nobody.
     """
+    gateway = f"{METRICS}:{METRICS_PORT}"
+    # All parts are asked at the gateway's address: their own names tell them apart.
+    parts = [
+        {"targets": [gateway], "labels": {"__metrics_path__": f"/{part}/metrics", "instance": part}} for part in PARTS
+    ]
     document = {
         "global": {"scrape_interval": "15s", "scrape_timeout": "10s", "evaluation_interval": "15s"},
         "rule_files": [RULES],
         "alerting": {"alertmanagers": [{"file_sd_configs": [{"files": [ALERTMANAGERS]}]}]},
         "scrape_configs": [
-            _job("coordinator", f"exporter:{EXPORTER_PORT}"),
-            _job("parts", *(f"{part}:{EXPORTER_PORT}" for part in PARTS)),
+            {"job_name": "coordinator", "static_configs": [{"targets": [f"exporter:{PART_PORT}"]}]},
+            {"job_name": "parts", "static_configs": parts},
             # haproxy's own exporter, for the whole of each port and for what it leads to
-            _job("gateway", f"{METRICS}:{METRICS_PORT}", params={"scope": ["frontend", "server"]}),
+            {
+                "job_name": "gateway",
+                "params": {"scope": ["frontend", "server"]},
+                "static_configs": [{"targets": [gateway]}],
+            },
         ],
     }
     return "# What Prometheus asks: the coordinator's exporters, and nobody else.\n" + yaml.safe_dump(
         document, sort_keys=False
     )
-
-
-def _job(name: str, *targets: str, **more: Any) -> dict[str, Any]:
-    return {"job_name": name, **more, "static_configs": [{"targets": list(targets)}]}

@@ -41,7 +41,7 @@ def environment(text):
 
 def test_there_is_a_folder_for_each_machine(files, authority):
     both = ("README.md", "compose.yaml", ".env", "haproxy.cfg")
-    coordinator = (*both, "federation.toml", "keeper.toml", "prometheus.yml", "evaluation.toml")
+    coordinator = (*both, "federation.toml", "keeper.toml", "exporter.toml", "prometheus.yml", "evaluation.toml")
     site = (*both, "ca.crt", "supernode.toml", "trainer.toml", "trainer-gpu.toml")
     assert set(files) == {
         *(f"coordinator/{name}" for name in coordinator),
@@ -51,7 +51,7 @@ def test_there_is_a_folder_for_each_machine(files, authority):
 
 
 def test_the_parts_are_these(services):
-    coordinator = ("superlink", "gateway", "serverapp", "keeper", "prometheus", "grafana", "evaluator")
+    coordinator = ("superlink", "gateway", "serverapp", "keeper", "exporter", "prometheus", "grafana", "evaluator")
     site = ("trainer", "trainer-gpu", "model", "credentials", "relay", "supernode")
     assert list(services) == [
         *(("coordinator", name) for name in coordinator),
@@ -103,6 +103,7 @@ def test_images_are_those_of_the_file(services):
             **{name: name for name in ("superlink", "gateway", "serverapp", "trainer", "supernode")},
             **{name: name for name in ("prometheus", "grafana", "evaluator")},
             "keeper": "superlink",
+            "exporter": "superlink",
             "relay": "gateway",
             "credentials": "supernode",
             "model": "trainer",
@@ -150,6 +151,7 @@ def test_gateway_relays_and_who_brings_the_model_have_a_way_out(composed, servic
         "model": ["outside"],
         "serverapp": ["runtime"],
         "keeper": ["control"],
+        "exporter": ["metrics"],
         "relay": ["outside", "inside"],
         "supernode": ["inside"],
     }
@@ -269,10 +271,14 @@ def test_a_site_can_hold_the_ca_to_its_fingerprint(files, services, authority, f
 def test_prometheus_asks_the_coordinators_exporters_alone(files, services):
     configuration = yaml.safe_load(files["coordinator/prometheus.yml"])
     asked = {job["job_name"]: job["static_configs"] for job in configuration["scrape_configs"]}
+    through = {"targets": ["gateway-metrics:8405"]}
     assert asked == {
         "coordinator": [{"targets": ["exporter:9464"]}],
-        "parts": [{"targets": ["keeper:9464", "superlink:9464", "serverapp:9464"]}],
-        "gateway": [{"targets": ["gateway-metrics:8405"]}],
+        "parts": [
+            {**through, "labels": {"__metrics_path__": f"/{part}/metrics", "instance": part}}
+            for part in ("superlink", "serverapp", "keeper")
+        ],
+        "gateway": [through],
     }
     assert configuration["global"]["scrape_interval"] == "15s"
     assert configuration["rule_files"] == ["/etc/fedlora/rules/*.yml"]  # where docker/Dockerfile puts them
@@ -292,6 +298,7 @@ def test_secrets_go_only_to_those_who_need_them(services):
         "gateway": ["ca.crt", "server.crt", "server.key"],
         "serverapp": ["ca.crt", "superexec.secret"],
         "keeper": ["ca.crt", "admin.crt", "admin.key"],
+        "exporter": ["ca.crt", "server.crt"],
         "grafana": ["grafana.password"],
     }
 
