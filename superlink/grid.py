@@ -234,7 +234,7 @@ class Sites:
             if not isinstance(arrival.said, Error):
                 under_way.question.dropped(site, answer.size)
             return None
-        if answer.status == "failed" and site in under_way.asked.values():
+        if answer.status == "failed" and under_way.newest[site] != arrival.message:
             return None  # it has been asked anew already
         pause = under_way.pause.get(site, self.FIRST_PAUSE)
         passed = time.monotonic() - under_way.began

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -25,6 +25,9 @@ from superlink.run_config import RunConfig
 
 __all__ = ["Rounds"]
 
+# What is kept of the figures of an answer besides what has a column of its own.
+KEPT = ("first_loss", "last_loss", "answer_tokens", "padded_tokens", "gpu_seconds", "gpu_joules")
+LARGEST_FIGURE = 2.0**53
 log = logging.getLogger("fedlora.superlink")
 
 
@@ -203,7 +206,7 @@ class Rounds:
 
     def _examine(self, number: int, reply: Reply) -> tuple[TurnRow, Vector | None]:
         """Check a site's answer; return its line for the ledger, and its update if it is to be folded in."""
-        answer, figures = reply.answer, reply.answer.figures
+        answer, figures = reply.answer, _plausible(reply.answer.figures)
         outcome, reason, update, examples = answer.status, answer.reason, None, 0
         if outcome == "ok":
             try:
@@ -213,7 +216,6 @@ class Rounds:
                 outcome, reason = "refused", f"update refused: {error}"
         if update is None:
             log.warning("round %d, site %s: %s: %s", number, reply.site, outcome, reason)
-        loss = figures.get("loss", math.nan)
         round_trip = reply.seconds if math.isfinite(reply.seconds) else None
         turn = TurnRow(
             round=number,
@@ -222,11 +224,12 @@ class Rounds:
             outcome=outcome,
             reason=reason,
             examples=examples,
-            loss=loss if math.isfinite(loss) else None,
+            loss=figures.get("loss"),
             round_trip_seconds=round_trip,
             tokens=int(figures["tokens"]) if "tokens" in figures else None,
             bytes_up=answer.size,
             phases={} if round_trip is None else divide(round_trip, figures),
+            figures={name: figures[name] for name in KEPT if name in figures},
         )
         return turn, update
 
@@ -248,3 +251,8 @@ class Rounds:
             if (turn.round, turn.epoch) == (number, self.config.epoch) and turn.outcome != "answered"
         )
         raise ParticipationError(f"round {number} does not count: {shortage}: {reasons}")
+
+
+def _plausible(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return those of a site's figures that can be what they are called: finite, from 0, and no number too large."""
+    return {name: value for name, value in figures.items() if 0 <= value < LARGEST_FIGURE}

@@ -1,6 +1,7 @@
 """What nodes tell of themselves in their answers: kept in the ledger, the newest of each."""
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 
@@ -30,7 +31,8 @@ class Told:
     def note(self, site: str, figures: Mapping[str, float]) -> None:
         """Keep the samples among the figures of an answer, and how far the site's clock is ahead."""
         samples = write_samples(read_samples(figures))
-        skew = figures["clock_seconds"] - time.time() if "clock_seconds" in figures else None
+        clock = figures.get("clock_seconds", math.nan)
+        skew = clock - time.time() if math.isfinite(clock) else None
         if samples or skew is not None:
             self.ledger.report(site, samples, skew)
 

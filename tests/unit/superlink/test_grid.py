@@ -99,6 +99,18 @@ def as_a_serverapp(monkeypatch):
         monkeypatch.setattr(TaskIdentity, name, 7)
 
 
+@pytest.fixture
+def sites_of(request):
+    """Return a function that makes the sites of a SuperLink; with the test they end, and what they fetch."""
+
+    def made(link: Link) -> Sites:
+        sites = Sites(LinkGrid(link), SITES)
+        request.addfinalizer(sites.close)
+        return sites
+
+    return made
+
+
 def ask(sites: Sites, *names: str, seconds: float, **more) -> list[tuple[str, str]]:
     question = Question("train", dict.fromkeys(names, Request({})), seconds=seconds, **more)
     return [(reply.site, reply.answer.status) for reply in sites.ask(question)]
@@ -114,29 +126,29 @@ def ask(sites: Sites, *names: str, seconds: float, **more) -> list[tuple[str, st
         (write_answer(Answer("ok")), [("a", "ok")]),
     ],
 )
-def test_a_message_that_is_over_at_the_deadline_is_no_answer(content, answers):
+def test_a_message_that_is_over_at_the_deadline_is_no_answer(content, answers, sites_of):
     link = Link({"a": content})
-    assert ask(Sites(LinkGrid(link), SITES), "a", seconds=0.9) == answers
+    assert ask(sites_of(link), "a", seconds=0.9) == answers
 
 
 def ok(loss: float) -> RecordDict:
     return write_answer(Answer("ok", figures={"loss": loss}))
 
 
-def test_a_site_that_is_cut_off_holds_up_nobody_but_itself_and_no_deadline():
+def test_a_site_that_is_cut_off_holds_up_nobody_but_itself_and_no_deadline(sites_of):
     link = Link({"a": ok(1.0), "b": ok(2.0)})
     link.cut_off = {"a"}
     question, began = Question("train", dict.fromkeys(SITES, Request({})), seconds=3.0), time.monotonic()
-    replies = Sites(LinkGrid(link), SITES).ask(question)
+    replies = sites_of(link).ask(question)
     assert [(reply.site, time.monotonic() - began < 2.0) for reply in replies] == [("b", True)]
     assert link.missed.is_set()
     assert time.monotonic() - began < 8.0
 
 
-def test_an_answer_that_is_whole_after_its_question_is_counted_and_dropped():
+def test_an_answer_that_is_whole_after_its_question_is_counted_and_dropped(sites_of):
     link, dropped = Link({"a": ok(1.0), "b": ok(2.0)}), []
     link.cut_off = {"a", "b"}
-    sites = Sites(LinkGrid(link), SITES)
+    sites = sites_of(link)
     assert ask(sites, "a", seconds=0.5, dropped=lambda site, _: dropped.append(site)) == []
     assert link.missed.is_set()
     link.push("a")
@@ -145,7 +157,7 @@ def test_an_answer_that_is_whole_after_its_question_is_counted_and_dropped():
     assert dropped == ["a"]
 
 
-def test_a_site_that_lost_a_message_and_fails_the_next_is_asked_a_third_time():
+def test_a_site_that_lost_a_message_and_fails_the_next_is_asked_a_third_time(sites_of):
     """A node that is killed has lost what it was asked; when it is back, its trainer is not there yet."""
     link = Link({"a": write_answer(Answer("failed", "the site's trainer is not there")), "b": ok(2.0)})
     link.silent, sent = {"a"}, []
@@ -156,24 +168,24 @@ def test_a_site_that_lost_a_message_and_fails_the_next_is_asked_a_third_time():
             link.answers["a"] = ok(1.0)
 
     threading.Timer(0.5, link.activated.update, [{"a": "anew"}]).start()
-    assert ask(Sites(LinkGrid(link), SITES), "a", seconds=20.0, sent=note) == [("a", "ok")]
+    assert ask(sites_of(link), "a", seconds=20.0, sent=note) == [("a", "ok")]
     assert sent == [["a"]] * 3
 
 
-def test_what_a_fetch_fails_by_is_raised_where_answers_are_waited_for(monkeypatch):
+def test_what_a_fetch_fails_by_is_raised_where_answers_are_waited_for(monkeypatch, sites_of):
     def broken(_):
         raise ConnectionError("the SuperLink is gone")
 
     link = Link({"a": ok(1.0)})
     monkeypatch.setattr(link, "PullObject", broken)
     with pytest.raises(ConnectionError, match="the SuperLink is gone"):
-        ask(Sites(LinkGrid(link), SITES), "a", seconds=5.0)
+        ask(sites_of(link), "a", seconds=5.0)
 
 
-def test_nothing_is_fetched_for_a_run_that_has_ended():
+def test_nothing_is_fetched_for_a_run_that_has_ended(sites_of):
     link, before = Link({"a": ok(1.0)}), threading.active_count()
     link.cut_off = {"a"}
-    with contextlib.closing(Sites(LinkGrid(link), SITES)) as sites:
+    with contextlib.closing(sites_of(link)) as sites:
         assert ask(sites, "a", seconds=0.5) == []
     link.missed.clear()
     time.sleep(3.0)
