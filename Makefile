@@ -14,8 +14,8 @@ BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION
 	--build-arg FLOWER=$(FLOWER) --build-arg BASE_MODEL=$(BASE_MODEL)
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
-.PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda test test-local test-docker
-.PHONY: test-fast lint format docs proto clean
+.PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
+.PHONY: test-docker test-fast lint format docs proto clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -55,6 +55,9 @@ images-cuda:     ## build the images that compute, for CUDA
 	@for role in trainer evaluator; do \
 		$(BUILD) --quiet --target $$role --build-arg TORCH=cuda --tag fedlora-$$role:$(VERSION)-cuda . || exit 1; done
 
+image-grafana:   ## build the image of Grafana with the kit's dashboards, from the one that its makers publish
+	$(BUILD) --quiet --target grafana --tag fedlora-grafana:$(VERSION) .
+
 test: test-local  ## all tests that need no GPU and no cluster; those with containers last, and alone
 	$(MAKE) test-docker
 
@@ -79,9 +82,10 @@ format: install-dev  ## let ruff put the code in order
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: install  ## make the pages of all commands and of all metrics from the program
+docs: install  ## make the pages of all commands and of all metrics, and the dashboards, from the program
 	$(BIN)/python -m fedlora.cli.commands_page docs/commands.md
 	$(BIN)/python -m fedlora.metrics.page docs/metrics.md
+	$(BIN)/python docker/grafana/board_files.py
 
 proto: install-dev  ## make the trainer's stubs from its contract
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --pyi_out=. supernode/trainer/trainer.proto

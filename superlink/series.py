@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from fedlora.errors import by_name
@@ -97,16 +98,24 @@ def _rounds(config: RunConfig, ledger: Ledger) -> Iterator[Sample]:
     yield Sample("fedlora_run_rounds_aggregated", counts.get("aggregated", 0), run)
     for phase, seconds in ledger.read("SELECT phase, SUM(seconds) FROM phases WHERE site IS NULL GROUP BY phase"):
         yield Sample("fedlora_round_phase_seconds_total", seconds, {**run, "phase": phase})
-    newest = "SELECT ended_at - started_at, number, epoch FROM rounds WHERE state = 'aggregated' "
-    for seconds, number, epoch in ledger.read(newest + "ORDER BY number DESC LIMIT 1"):
+    # A sum passes over what is NULL: a loss that a site did not tell.
+    aggregated = ledger.read(
+        "SELECT ended_at - started_at, SUM(loss * examples) / SUM(examples * (loss IS NOT NULL)) FROM rounds "
+        "LEFT JOIN turns ON round = number AND turns.epoch = rounds.epoch AND outcome = 'answered' "
+        "WHERE rounds.state = 'aggregated' GROUP BY number ORDER BY number"
+    )
+    if aggregated:
+        seconds, loss = aggregated[-1]
         yield Sample("fedlora_round_seconds", seconds, run)
-        ((loss,),) = ledger.read(
-            "SELECT SUM(loss * examples) / SUM(examples) FROM turns "
-            "WHERE outcome = 'answered' AND loss IS NOT NULL AND round = ? AND epoch = ?",
-            (number, epoch),
-        )
+        yield Sample("fedlora_round_training_loss_rises", _rises([loss for _, loss in aggregated]), run)
         if loss is not None:
             yield Sample("fedlora_round_training_loss", loss, run)
+
+
+def _rises(losses: list[float | None]) -> int:
+    """Return how many of the last losses are each above the one before."""
+    steps = [later is not None and earlier is not None and later > earlier for earlier, later in pairwise(losses)]
+    return next((count for count, rose in enumerate(reversed(steps)) if not rose), len(steps))
 
 
 def _newest_round(config: RunConfig, ledger: Ledger) -> Iterator[Sample]:

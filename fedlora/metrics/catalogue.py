@@ -326,7 +326,7 @@ CATALOGUE = (
         Area.TRAINING,
         ("run", "node"),
         "Mean loss of a node's newest update, in nats for each answer token",
-        LEDGER,
+        LEDGER + " Absent where that update told none.",
     ),
     Metric(
         "fedlora_round_training_loss",
@@ -334,6 +334,14 @@ CATALOGUE = (
         Area.TRAINING,
         ("run",),
         "Mean loss of the newest aggregated round, weighted by records",
+        LEDGER + " Absent where none of its updates told a loss.",
+    ),
+    Metric(
+        "fedlora_round_training_loss_rises",
+        "gauge",
+        Area.TRAINING,
+        ("run",),
+        "Aggregated rounds in a row, up to the newest, in which the mean loss rose",
         LEDGER,
     ),
     Metric(

@@ -28,12 +28,16 @@ ANSWER = (
     "one.recv(1000, socket.MSG_WAITALL); one.sendall(b'here'); one.recv(1)"
 )
 ALWAYS = {
-    "coordinator": {"superlink", "gateway", "serverapp", "keeper"},
+    "coordinator": {"superlink", "gateway", "serverapp", "keeper", "exporter"},
     "site": {"credentials", "relay", "supernode"},
 }
 ADDS = {
-    "coordinator": {"monitoring": "prometheus", "evaluator": "evaluator"},
-    "site": {"cpu": "trainer", "gpu": "trainer-gpu", "model": "model"},
+    "coordinator": {
+        "monitoring": {"prometheus"},
+        "grafana": {"prometheus", "grafana"},
+        "evaluator": {"evaluator"},
+    },
+    "site": {"cpu": {"trainer"}, "gpu": {"trainer-gpu"}, "model": {"model"}},
 }
 
 
@@ -60,7 +64,7 @@ def test_compose_takes_each_combination_of_profiles(preset, tmp_path):
             for profiles in itertools.combinations(adds, count):
                 compose(folder, profiles, "config", "--quiet")
                 shown = compose(folder, profiles, "config", "--services").split()
-                assert set(shown) == ALWAYS[kind] | {adds[profile] for profile in profiles}
+                assert set(shown) == ALWAYS[kind].union(*(adds[profile] for profile in profiles))
 
 
 @pytest.mark.parametrize(("device", "trainer"), [("cpu", "trainer"), ("cuda", "trainer-gpu")])
@@ -121,9 +125,17 @@ def asked(port: int, question: str) -> dict[str, float]:
     return {one["metric"].get("proxy", ""): float(one["value"][1]) for one in found}
 
 
+def alerts(port: int) -> set[str]:
+    """Return the names of the alerts that Prometheus evaluates."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/rules?type=alert", timeout=10) as answer:
+        groups = json.load(answer)["data"]["groups"]
+    return {rule["name"] for group in groups for rule in group["rules"]}
+
+
 def test_prometheus_counts_what_passes_through_the_fleet_port(monitored):
     folder, fleet, port = monitored
-    wait_until(lambda: asked(port, "up") == {"": 1.0}, "Prometheus' first look at the gateway", 60)
+    assert {"FedloraNoProgress", "FedloraExporterDown"} <= alerts(port)  # the image has the rules
+    wait_until(lambda: asked(port, 'up{job="gateway"}') == {"": 1.0}, "Prometheus' first look at the gateway", 60)
     assert asked(port, "haproxy_frontend_connections_total")["fleet"] == 0
     with answered(fleet):
         for what, least in {"connections": 1, "bytes_in": 1000, "bytes_out": 4}.items():

@@ -23,7 +23,14 @@ from fedlora.rendering.compose.gateway import (
     entrance_configuration,
     gateway_command,
 )
-from fedlora.rendering.compose.monitoring import PROMETHEUS_PORT, prometheus, prometheus_configuration
+from fedlora.rendering.compose.monitoring import (
+    GRAFANA_PASSWORD,
+    GRAFANA_PORT,
+    PROMETHEUS_PORT,
+    grafana,
+    prometheus,
+    prometheus_configuration,
+)
 from fedlora.rendering.compose.readme import coordinator_readme
 from fedlora.rendering.compose.service import (
     NO_DNS,
@@ -76,6 +83,7 @@ def coordinator_files(federation: Federation) -> dict[str, str]:
             "keeper": _keeper(federation),
             "exporter": _exporter(federation),
             "prometheus": prometheus(federation),
+            "grafana": grafana(federation),
             "evaluator": evaluator(federation, f"runs:{STATE}:ro"),
         },
         "networks": {
@@ -84,7 +92,7 @@ def coordinator_files(federation: Federation) -> dict[str, str]:
             "monitoring": unrouted(),
         },
         "volumes": {"superlink": {}, "runs": {}, "prometheus": {}},
-        "secrets": {name: {"file": f"./secrets/{name}"} for name in COORDINATOR_FILES},
+        "secrets": {name: {"file": f"./secrets/{name}"} for name in (*COORDINATOR_FILES, GRAFANA_PASSWORD)},
     }
     own = federation.coordinator
     return {
@@ -92,6 +100,7 @@ def coordinator_files(federation: Federation) -> dict[str, str]:
         ".env": (
             f"# Ports of this machine.\nFLEET_PORT={own.fleet_port}\nHTTP_PORT={own.http_port}\n"
             f"# With --profile monitoring, on 127.0.0.1.\nPROMETHEUS_PORT={PROMETHEUS_PORT}\n"
+            f"# With --profile grafana, on 127.0.0.1.\nGRAFANA_PORT={GRAFANA_PORT}\n"
             "# For the evaluator: the base model's folder, and held-out records as a shard folder.\n"
             "MODEL=./model\nHELD_OUT=./held-out\n"
         ),

@@ -4,6 +4,7 @@ import shlex
 
 from fedlora.federation import Federation, Site
 from fedlora.rendering.compose.base_model import BUNDLE, bringing, is_fetched, model_name
+from fedlora.rendering.compose.monitoring import GRAFANA_PASSWORD
 
 __all__ = ["coordinator_readme", "site_readme"]
 
@@ -33,9 +34,16 @@ Then start a run, and follow it; its adapter comes out as a folder:
     docker compose exec keeper fedlora run watch first
     docker compose cp keeper:/var/lib/fedlora/runs/first/checkpoints .
 
-What passes through the gateway, in Prometheus on 127.0.0.1 at the port that `.env` names:
+What the federation does and costs, with alerts, in Prometheus on 127.0.0.1 at the port that `.env` names:
 
     docker compose --profile monitoring up -d
+
+The same with dashboards, in Grafana on 127.0.0.1 (its image is made by `make image-grafana`; user `admin`, with the \
+password that the first command makes and prints):
+
+    openssl rand -hex 16 | tee /dev/stderr |
+        sudo install -m 0400 -o 49999 -g 49999 /dev/stdin secrets/{GRAFANA_PASSWORD}
+    docker compose --profile grafana up -d
 
 Base model against adapter, on held-out records. `.env` names the folders of both, which the user 49999 must be able \
 to read:

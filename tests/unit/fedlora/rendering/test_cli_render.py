@@ -33,7 +33,7 @@ def test_the_same_bytes_each_time(file, text, tmp_path):
     first = render(file, "--out", tmp_path / "out")
     assert (first.exit_code, first.stdout) == (
         0,
-        f"{tmp_path}/out: coordinator, site-a, site-b\n22 files written\n",
+        f"{tmp_path}/out: coordinator, site-a, site-b\n23 files written\n",
     )
     before = {entry: entry.stat().st_mtime_ns for entry in (tmp_path / "out").rglob("*") if entry.name != MANIFEST}
     again = render(file, "--out", tmp_path / "out")
@@ -114,7 +114,7 @@ def test_ca_and_secrets_are_made_once(file, tmp_path, monkeypatch):
     secrets = out / "coordinator" / "secrets"
     assert first.stdout == (
         f"CA of clinics made in {ca}; {ca}/ca.key never leaves this machine\n"
-        f"{out}: coordinator, site-a, site-b\n24 files written\n"
+        f"{out}: coordinator, site-a, site-b\n25 files written\n"
         f"the coordinator's keys and certificates made in {secrets}\n"
         f"its containers read them once you call: sudo chown -R 49999:49999 {secrets}\n"
         f"read out to each site, by another way: the SHA-256 of ca.crt is {sha256}\n"

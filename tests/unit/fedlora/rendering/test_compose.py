@@ -19,7 +19,7 @@ from supernode.settings import NodeSettings
 from supernode.trainer.settings import TrainerSettings
 
 ONCE = ("credentials", "model", "evaluator")  # run by hand, or before others
-PLAIN = ("gateway", "relay", "prometheus")  # hold nothing of the kit
+PLAIN = ("gateway", "relay", "prometheus", "grafana")  # hold nothing of the kit
 
 
 def mounts(service):
@@ -41,7 +41,7 @@ def environment(text):
 
 def test_there_is_a_folder_for_each_machine(files, authority):
     both = ("README.md", "compose.yaml", ".env", "haproxy.cfg")
-    coordinator = (*both, "federation.toml", "keeper.toml", "prometheus.yml", "evaluation.toml")
+    coordinator = (*both, "federation.toml", "keeper.toml", "exporter.toml", "prometheus.yml", "evaluation.toml")
     site = (*both, "ca.crt", "supernode.toml", "trainer.toml", "trainer-gpu.toml")
     assert set(files) == {
         *(f"coordinator/{name}" for name in coordinator),
@@ -51,7 +51,7 @@ def test_there_is_a_folder_for_each_machine(files, authority):
 
 
 def test_the_parts_are_these(services):
-    coordinator = ("superlink", "gateway", "serverapp", "keeper", "prometheus", "evaluator")
+    coordinator = ("superlink", "gateway", "serverapp", "keeper", "exporter", "prometheus", "grafana", "evaluator")
     site = ("trainer", "trainer-gpu", "model", "credentials", "relay", "supernode")
     assert list(services) == [
         *(("coordinator", name) for name in coordinator),
@@ -69,7 +69,11 @@ def test_every_service_is_hardened(services):
         assert set(service["deploy"]["resources"]["limits"]) == {"memory", "cpus", "pids"}
         assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
         assert service["stop_grace_period"] == "15s"
-        assert service["entrypoint"][:2] == ["tini", "--"]
+        if name == "grafana":  # its makers' image has no tini, and an entry point that reads the password
+            assert service["init"] is True
+            assert not {"entrypoint", "command"} & set(service)
+        else:
+            assert service["entrypoint"][:2] == ["tini", "--"]
         assert not {"privileged", "cap_add", "devices", "pid", "ipc", "userns_mode"} & set(service)
         assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
         assert name in ONCE or service["healthcheck"]["test"][0] == "CMD"
@@ -97,8 +101,9 @@ def test_images_are_those_of_the_file(services):
         name: f"registry.example.org/kit/{role}:next"
         for name, role in {
             **{name: name for name in ("superlink", "gateway", "serverapp", "trainer", "supernode")},
-            **{name: name for name in ("prometheus", "evaluator")},
+            **{name: name for name in ("prometheus", "grafana", "evaluator")},
             "keeper": "superlink",
+            "exporter": "superlink",
             "relay": "gateway",
             "credentials": "supernode",
             "model": "trainer",
@@ -111,9 +116,11 @@ def test_only_the_gateway_publishes_and_the_apis_without_login_only_on_loopback(
     assert published == {
         ("coordinator", "gateway"): ["${FLEET_PORT}:9092", "127.0.0.1:${HTTP_PORT}:8000"],
         ("coordinator", "prometheus"): ["127.0.0.1:${PROMETHEUS_PORT}:9090"],
+        ("coordinator", "grafana"): ["127.0.0.1:${GRAFANA_PORT}:3000"],
     }
-    assert services["coordinator", "prometheus"]["profiles"] == ["monitoring"]
-    settings = {"FLEET_PORT": "9192", "HTTP_PORT": "8000", "PROMETHEUS_PORT": "9090"}
+    assert services["coordinator", "prometheus"]["profiles"] == ["monitoring", "grafana"]
+    assert services["coordinator", "grafana"]["profiles"] == ["grafana"]
+    settings = {"FLEET_PORT": "9192", "HTTP_PORT": "8000", "PROMETHEUS_PORT": "9090", "GRAFANA_PORT": "3000"}
     assert environment(files["coordinator/.env"]) == {**settings, "MODEL": "./model", "HELD_OUT": "./held-out"}
 
 
@@ -140,9 +147,11 @@ def test_gateway_relays_and_who_brings_the_model_have_a_way_out(composed, servic
         "superlink": ["inside"],
         "gateway": ["outside", "inside", "runtime", "control", "metrics"],
         "prometheus": ["metrics", "monitoring"],
+        "grafana": ["monitoring"],
         "model": ["outside"],
         "serverapp": ["runtime"],
         "keeper": ["control"],
+        "exporter": ["metrics"],
         "relay": ["outside", "inside"],
         "supernode": ["inside"],
     }
@@ -259,9 +268,20 @@ def test_a_site_can_hold_the_ca_to_its_fingerprint(files, services, authority, f
     assert b"write it into `.env` as CA_SHA256 |\n" in unknown["site-a/README.md"]
 
 
-def test_prometheus_asks_the_gateway_alone(files, services):
-    asked = yaml.safe_load(files["coordinator/prometheus.yml"])["scrape_configs"]
-    assert [job["static_configs"] for job in asked] == [[{"targets": ["gateway-metrics:8405"]}]]
+def test_prometheus_asks_the_coordinators_exporters_alone(files, services):
+    configuration = yaml.safe_load(files["coordinator/prometheus.yml"])
+    asked = {job["job_name"]: job["static_configs"] for job in configuration["scrape_configs"]}
+    through = {"targets": ["gateway-metrics:8405"]}
+    assert asked == {
+        "coordinator": [{"targets": ["exporter:9464"]}],
+        "parts": [
+            {**through, "labels": {"__metrics_path__": f"/{part}/metrics", "instance": part}}
+            for part in ("superlink", "serverapp", "keeper")
+        ],
+        "gateway": [through],
+    }
+    assert configuration["global"]["scrape_interval"] == "15s"
+    assert configuration["rule_files"] == ["/etc/fedlora/rules/*.yml"]  # where docker/Dockerfile puts them
     assert "bind gateway-metrics:8405\n" in files["coordinator/haproxy.cfg"]
     assert "    bind :9092\n    option contstats\n" in files["coordinator/haproxy.cfg"]  # connections stay for days
     assert services["coordinator", "gateway"]["networks"]["metrics"] == {"aliases": ["gateway-metrics"]}
@@ -278,6 +298,8 @@ def test_secrets_go_only_to_those_who_need_them(services):
         "gateway": ["ca.crt", "server.crt", "server.key"],
         "serverapp": ["ca.crt", "superexec.secret"],
         "keeper": ["ca.crt", "admin.crt", "admin.key"],
+        "exporter": ["ca.crt", "server.crt"],
+        "grafana": ["grafana.password"],
     }
 
 
@@ -309,6 +331,7 @@ def test_parts_start_when_what_they_need_is_healthy(services):
         "serverapp": {"gateway": "service_healthy"},
         "keeper": {"gateway": "service_healthy"},
         "prometheus": {"gateway": "service_healthy"},
+        "grafana": {"prometheus": "service_healthy"},
         "supernode": {
             "credentials": "service_completed_successfully",
             "relay": "service_healthy",
