@@ -5,7 +5,8 @@
 - Before the first activation the node deactivates itself. After a kill -9 the SuperLink holds the node for online until
   its heartbeat lapses, up to 60 s, and refuses to activate it again meanwhile.
 - Why a call failed, in the log, once for each reason: Flower's own retries are silent about it.
-- How many calls a run takes: each is noted by the meter that knows what is being carried.
+- How many calls a run takes, and how many bytes as Flower counts them: the meter that knows what is being carried is
+  told.
 """
 
 import logging
@@ -20,7 +21,9 @@ from flwr.proto.fleet_pb2 import DeactivateNodeRequest
 from flwr.proto.fleet_pb2_grpc import FleetStub
 
 from fedlora.heartbeat import Heartbeat
+from supernode.flower_sizes import flower_sizes
 from supernode.heartbeat import node_heartbeat
+from supernode.wire_meter import WireMeter
 
 __all__ = ["ObservedFleetStub", "observed_fleet_stub"]
 
@@ -38,31 +41,30 @@ class ObservedFleetStub(FleetStub):
         Where successes are noted.
     node_id_file : Path
         Where the node's id is kept from one process to the next.
-    note_call : callable
-        Told of every call before it is made.
+    meter : WireMeter
+        Told of every call before it is made, and what it has carried once it has succeeded.
     """
 
-    def __init__(
-        self, channel: grpc.Channel, last_call: Heartbeat, node_id_file: Path, note_call: Callable[[], None]
-    ) -> None:
+    def __init__(self, channel: grpc.Channel, last_call: Heartbeat, node_id_file: Path, meter: WireMeter) -> None:
         super().__init__(channel)
         self._reason = ""
         for name, call in list(vars(self).items()):
             if callable(call):
-                setattr(self, name, self._observed(name, call, last_call, note_call))
+                setattr(self, name, self._observed(name, call, last_call, meter))
         self.ActivateNode = self._rejoining(self.ActivateNode, node_id_file)
 
     def _observed(
-        self, name: str, call: Callable[..., Any], last_call: Heartbeat, note_call: Callable[[], None]
+        self, name: str, call: Callable[..., Any], last_call: Heartbeat, meter: WireMeter
     ) -> Callable[..., Any]:
-        def observed(*arguments: Any, **named: Any) -> Any:
-            note_call()
+        def observed(request: Any, *arguments: Any, **named: Any) -> Any:
+            meter.note_call()
             try:
-                response = call(*arguments, **named)
+                response = call(request, *arguments, **named)
             except grpc.RpcError as error:
                 self._say_why(name, error)
                 raise
             last_call.note()
+            meter.note_sizes(flower_sizes(name, request, response))
             self._reason = ""
             return response
 
@@ -112,7 +114,7 @@ def _advice(reason: str) -> str:
     return ""
 
 
-def observed_fleet_stub(state: Path, note_call: Callable[[], None]) -> Callable[[grpc.Channel], ObservedFleetStub]:
+def observed_fleet_stub(state: Path, meter: WireMeter) -> Callable[[grpc.Channel], ObservedFleetStub]:
     """Return what Flower calls with its channel to get its stub; the files go into `state`."""
     os.makedirs(state, mode=0o700, exist_ok=True)  # noqa: PTH103 - Path.mkdir ignores the mode of parents
-    return lambda channel: ObservedFleetStub(channel, node_heartbeat(state), state / "node-id", note_call)
+    return lambda channel: ObservedFleetStub(channel, node_heartbeat(state), state / "node-id", meter)

@@ -182,7 +182,7 @@ def install(settings: NodeSettings, guard: Guard | None) -> None:
     inner: Callable[..., Any] = getattr(flower, FACTORY)
     meter = WireMeter(int(settings.superlink.rpartition(":")[2]), Traffic(settings.state))
     meter.start()
-    stub = observed_fleet_stub(settings.state, meter.note_call)
+    stub = observed_fleet_stub(settings.state, meter)
 
     @contextmanager
     def connection(*arguments: Any, **named: Any) -> Iterator[tuple[Any, ...]]:

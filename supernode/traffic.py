@@ -90,9 +90,10 @@ class Traffic:
         if wire.again:
             self._add(None, (_Count("fedlora_retransmitted_bytes_total", wire.again),))
 
-    def transfer(self, flower_run: int, direction: Direction, size: int) -> None:
-        """Count bytes of a run's messages, with their envelopes, as Flower stores them."""
-        self._add(flower_run, (_Count("fedlora_message_bytes_total", size, direction),))
+    def transfer(self, flower_run: int, down: int, up: int) -> None:
+        """Count bytes of a run's messages with their envelopes, as Flower counts them."""
+        metric = "fedlora_message_bytes_total"
+        self._add(flower_run, [_Count(metric, size, way) for way, size in (("down", down), ("up", up)) if size])
 
     def call(self, flower_run: int, calls: int) -> None:
         """Count remote calls for a run."""

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from supernode.flower_sizes import Sizes
 from supernode.traffic import Traffic, Wire
 
 __all__ = ["WireMeter", "connections"]
@@ -78,6 +79,11 @@ class WireMeter:
         if run is not None:
             with self._lock:
                 self._calls[run] += 1
+
+    def note_sizes(self, sizes: Sizes | None) -> None:
+        """Count what a call has carried for a run as Flower counts it, if it does."""
+        if sizes is not None:
+            self.traffic.transfer(sizes.flower_run, sizes.down, sizes.up)
 
     def look(self) -> None:
         """Count what has passed until now."""

@@ -260,8 +260,8 @@ CATALOGUE = (
         "counter",
         Area.TRAFFIC,
         ("run", "node", "direction"),
-        "Objects of a run's messages: payload with its envelopes, and questions and answers without an adapter",
-        NODE_BYTES + " As Flower stores them: what its own counter should show. Leaves out gRPC and TLS.",
+        "A run's messages: payload with its envelopes, and questions and answers without an adapter",
+        NODE_BYTES + " By the rules of Flower's own counter, so the two should agree. Leaves out gRPC and TLS.",
         told=True,
     ),
     Metric(
