@@ -4,14 +4,20 @@ Starts two children and watches them: Flower's supernode behind the seam, and th
 started again: the node is then activated anew, which is how the coordinator learns that the task is lost. When Flower's
 supernode ends, so does this program, and with a code other than 0 unless it was asked to stop: Flower's own exit code
 is 0 even for a key that nobody has registered, and whoever supervises this program is to start it again.
+
+It also serves the site's metrics, where its settings say so.
 """
 
+import contextlib
 import logging
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fedlora.config import read_toml
@@ -42,7 +48,8 @@ def main(arguments: list[str]) -> int:
         settings = read_toml(NodeSettings, Path(arguments[0]))
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         node_heartbeat(settings.state).forget()  # healthy is who has reached the SuperLink since
-        code = _serve(settings, arguments[0], stopped)
+        with _exporting(settings):
+            code = _serve(settings, arguments[0], stopped)
     except (FedloraError, OSError) as error:
         return report(error)
     if stopped.is_set():
@@ -50,6 +57,31 @@ def main(arguments: list[str]) -> int:
         return 0
     log.error("site %s: Flower's supernode ended by itself with code %s; see above", settings.site, code)
     return NODE_ENDED
+
+
+@contextmanager
+def _exporting(settings: NodeSettings) -> Iterator[None]:
+    """Answer Prometheus meanwhile, if the settings say where.
+
+    Raises
+    ------
+    PortInUseError
+        If somebody else listens there.
+    """
+    with contextlib.ExitStack() as ending:
+        if settings.metrics:
+            # Loaded here: a node that serves no metrics goes without what serving takes.
+            from fedlora.metrics.exposition import serve
+            from supernode.node_samples import NodeSamples
+            from supernode.traffic import Traffic
+            from supernode.trainer_client import TrainerClient
+
+            host, _, port = settings.metrics.rpartition(":")
+            traffic = Traffic(settings.state)
+            samples = NodeSamples(settings, traffic, TrainerClient(settings.trainer), os.getpid())
+            ending.callback(traffic.close)
+            ending.callback(serve(lambda: [sample.of(settings.site) for sample in samples.all()], host, int(port)))
+        yield
 
 
 def _serve(settings: NodeSettings, file: str, stopped: threading.Event) -> int | None:

@@ -1,46 +1,86 @@
 """The site's ClientApp: turns messages into calls of the trainer, and every outcome into an answer."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedlora.config import read_toml
 from fedlora.errors import ConfigurationError, PolicyError, TrainerError, WireError
 from fedlora.wire.flower_message import WITHDRAWAL, Answer, Request, read_request, write_answer
+from supernode.node_samples import NodeSamples
+from supernode.settings import NodeSettings
+from supernode.traffic import Traffic
 from supernode.trainer import trainer_pb2
 from supernode.trainer_client import TrainerClient
 from supernode.withdrawal import withdrawal
 
-__all__ = ["SOCKET_KEY", "STATE_KEY", "app"]
+__all__ = ["SETTINGS_KEY", "app"]
 
-SOCKET_KEY, STATE_KEY = "trainer-socket", "state"  # in the node's configuration
+SETTINGS_KEY = "settings"  # in the node's configuration: the file with the node's settings
 log = logging.getLogger("fedlora.worker")
 
 app: ClientApp = ClientApp()
 
 
+Act = Callable[[TrainerClient, Request, float], Answer]
+
+
+@dataclass(frozen=True)
+class _Node:
+    """The site, as its worker sees it."""
+
+    state: Path
+    trainer: TrainerClient
+    traffic: Traffic
+    samples: NodeSamples
+
+
 @lru_cache
-def _trainer(socket: str) -> TrainerClient:
-    return TrainerClient(Path(socket))
+def _node(file: str) -> _Node:
+    settings = read_toml(NodeSettings, Path(file))
+    trainer, traffic = TrainerClient(settings.trainer), Traffic(settings.state)
+    samples = NodeSamples(settings, traffic, trainer, os.getppid())  # the entry point has started this process
+    return _Node(settings.state, trainer, traffic, samples)
 
 
-def _answered(message: Message, context: Context, act: Callable[[TrainerClient, Request, float], Answer]) -> Message:
-    """Read the request, act, and answer: an error of the trainer is an answer like any other."""
-    if (no := _withdrawn(Path(str(context.node_config[STATE_KEY])))) is not None:
-        return Message(write_answer(no), reply_to=message)
+def _answered(message: Message, context: Context, act: Act) -> Message:
+    """Answer a message, and tell with the answer what the node has counted, this answer included.
+
+    What has come is counted before anything is done with it, and what goes before it goes: a process that is killed in
+    between has counted the one and not the other, as whoever is at the other end.
+    """
+    node, run = _node(str(context.node_config[SETTINGS_KEY])), message.metadata.run_id
+    answer = _answer(node, message, act)
+    node.traffic.answer(run, answer.payload)
+    told = node.samples.figures(run, withdrawn=answer.withdrawn)
+    return Message(write_answer(replace(answer, figures={**answer.figures, **told})), reply_to=message)
+
+
+def _answer(node: _Node, message: Message, act: Act) -> Answer:
+    """Read the request, and act: an error of the trainer is an answer like any other."""
     metadata = message.metadata
     seconds = metadata.created_at + metadata.ttl - time.time()
     try:
-        answer = act(_trainer(str(context.node_config[SOCKET_KEY])), read_request(message.content), seconds)
+        request = read_request(message.content)
+    except WireError as error:
+        node.traffic.receive(metadata.run_id, None, None)
+        return Answer("refused", f"WireError: {error}")
+    node.traffic.receive(metadata.run_id, request.fields.get("run"), request.payload)
+    if (no := _withdrawn(node.state)) is not None:
+        return no
+    try:
+        return act(node.trainer, request, seconds)
     except (PolicyError, WireError) as error:
-        answer = Answer("refused", f"{type(error).__name__}: {error}")
+        return Answer("refused", f"{type(error).__name__}: {error}")
     except TrainerError as error:
-        answer = Answer("failed", f"{type(error).__name__}: {error}")
-    return Message(write_answer(answer), reply_to=message)
+        return Answer("failed", f"{type(error).__name__}: {error}")
 
 
 def _withdrawn(state: Path) -> Answer | None:
@@ -116,3 +156,9 @@ def train(message: Message, context: Context) -> Message:
         return Answer("ok", figures=figures, payload=update)
 
     return _answered(message, context, act)
+
+
+@app.query("report")
+def report(message: Message, context: Context) -> Message:
+    """Say what this node has counted, and nothing else: a run's last question."""
+    return _answered(message, context, lambda _trainer, _request, _seconds: Answer("ok"))

@@ -1,10 +1,11 @@
-"""The node's stub of the Fleet API: Flower's, with three things added to its calls.
+"""The node's stub of the Fleet API: Flower's, with four things added to its calls.
 
 - The time of the last call that succeeded, in a file: a node is healthy when that was less than 60 s ago. Heartbeats
   count, so a node is healthy while it trains.
 - Before the first activation the node deactivates itself. After a kill -9 the SuperLink holds the node for online until
   its heartbeat lapses, up to 60 s, and refuses to activate it again meanwhile.
 - Why a call failed, in the log, once for each reason: Flower's own retries are silent about it.
+- How many calls a run takes: each is noted by the meter that knows what is being carried.
 """
 
 import logging
@@ -37,18 +38,25 @@ class ObservedFleetStub(FleetStub):
         Where successes are noted.
     node_id_file : Path
         Where the node's id is kept from one process to the next.
+    note_call : callable
+        Told of every call before it is made.
     """
 
-    def __init__(self, channel: grpc.Channel, last_call: Heartbeat, node_id_file: Path) -> None:
+    def __init__(
+        self, channel: grpc.Channel, last_call: Heartbeat, node_id_file: Path, note_call: Callable[[], None]
+    ) -> None:
         super().__init__(channel)
         self._reason = ""
         for name, call in list(vars(self).items()):
             if callable(call):
-                setattr(self, name, self._observed(name, call, last_call))
+                setattr(self, name, self._observed(name, call, last_call, note_call))
         self.ActivateNode = self._rejoining(self.ActivateNode, node_id_file)
 
-    def _observed(self, name: str, call: Callable[..., Any], last_call: Heartbeat) -> Callable[..., Any]:
+    def _observed(
+        self, name: str, call: Callable[..., Any], last_call: Heartbeat, note_call: Callable[[], None]
+    ) -> Callable[..., Any]:
         def observed(*arguments: Any, **named: Any) -> Any:
+            note_call()
             try:
                 response = call(*arguments, **named)
             except grpc.RpcError as error:
@@ -104,7 +112,7 @@ def _advice(reason: str) -> str:
     return ""
 
 
-def observed_fleet_stub(state: Path) -> Callable[[grpc.Channel], ObservedFleetStub]:
+def observed_fleet_stub(state: Path, note_call: Callable[[], None]) -> Callable[[grpc.Channel], ObservedFleetStub]:
     """Return what Flower calls with its channel to get its stub; the files go into `state`."""
     os.makedirs(state, mode=0o700, exist_ok=True)  # noqa: PTH103 - Path.mkdir ignores the mode of parents
-    return lambda channel: ObservedFleetStub(channel, node_heartbeat(state), state / "node-id")
+    return lambda channel: ObservedFleetStub(channel, node_heartbeat(state), state / "node-id", note_call)

@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> None:
     os.environ.update(flower.environment(settings.state / "flower"))  # read when Flower is imported
     from flwr.supernode.cli import flower_supernode
 
-    from supernode.client_app import SOCKET_KEY, STATE_KEY
+    from supernode.client_app import SETTINGS_KEY
     from supernode.guard import Guard
     from supernode.seam import install
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> None:
             runtime_port=settings.runtime_port,
             superexec_secret=settings.superexec_secret,
         ),
-        *("--node-config", f'{SOCKET_KEY}="{settings.trainer}" {STATE_KEY}="{settings.state}"'),
+        *("--node-config", f'{SETTINGS_KEY}="{Path(arguments[0]).absolute()}"'),
     ]
     flower_supernode()
 

@@ -10,6 +10,8 @@ eight functions that this yields. `install` puts our factory in its place, which
 - ``pull`` and ``confirm`` turn RunNotRunningException into an ordinary error. A run that ends while its message is
   pulled would leave half of a task behind otherwise, on which the worker waits for ever; after an ordinary error Flower
   cleans up.
+- Whatever carries a message, from asking for its run to pushing its answer, is metered: bytes on the wire and remote
+  calls, by run.
 
 The rest of Flower's supernode stays as it is.
 """
@@ -17,7 +19,7 @@ The rest of Flower's supernode stays as it is.
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import flwr.supernode.start_client_internal as flower
@@ -31,6 +33,8 @@ from flwr.supercore.run import Run, RunNotRunningException
 from supernode.fleet import observed_fleet_stub
 from supernode.guard import REFUSED, Guard
 from supernode.settings import NodeSettings
+from supernode.traffic import Traffic
+from supernode.wire_meter import WireMeter
 
 __all__ = ["PickUp", "install"]
 
@@ -71,12 +75,17 @@ class Seam:
         The eight functions that Flower's factory yields.
     guard : Guard or None
         Who decides about runs; None admits every run.
+    carrying : callable
+        Given the id of a run, returns a context in which its messages are carried.
     """
 
-    def __init__(self, functions: tuple[Any, ...], guard: Guard | None) -> None:
+    def __init__(
+        self, functions: tuple[Any, ...], guard: Guard | None, carrying: Callable[[int], AbstractContextManager[None]]
+    ) -> None:
         self.node_id, self._receive, self._send, self._get_run, self._get_fab, *rest = functions
         self._pull, self._push, self._confirm = rest
         self.guard = guard
+        self.carrying = carrying
         self.pick_up = PickUp()
         self.runs: dict[int, Run] = {}  # admitted
         self.fabs: dict[int, Fab] = {}
@@ -85,7 +94,7 @@ class Seam:
         """Return the eight functions for Flower's loop."""
         return (
             *(self.node_id, self.receive, self.send, self.get_run, self.get_fab),
-            *(self.pull, self._push, self.confirm),
+            *(self.pull, self.push, self.confirm),
         )
 
     def receive(self) -> Received | None:
@@ -108,18 +117,24 @@ class Seam:
     def send(self, message: Message, tree: ObjectTree, seconds: float) -> tuple[set[str], str]:
         """Announce an answer, and look out for the next message from now on."""
         self.pick_up.note_message()
-        announced: tuple[set[str], str] = self._send(message, tree, seconds)
-        return announced
+        with self.carrying(message.metadata.run_id):
+            announced: tuple[set[str], str] = self._send(message, tree, seconds)
+            return announced
+
+    def push(self, run_id: int, *arguments: Any) -> None:
+        """Send an object of an answer."""
+        with self.carrying(run_id):
+            self._push(run_id, *arguments)
 
     def pull(self, run_id: int, object_id: str) -> bytes:
         """Fetch an object of a message."""
-        with _run_may_end():
+        with _run_may_end(), self.carrying(run_id):
             content: bytes = self._pull(run_id, object_id)
             return content
 
     def confirm(self, run_id: int, object_id: str) -> None:
         """Say that a message is here."""
-        with _run_may_end():
+        with _run_may_end(), self.carrying(run_id):
             self._confirm(run_id, object_id)
 
     def get_run(self, run_id: int) -> Run:
@@ -133,8 +148,9 @@ class Seam:
     def _admits(self, message: Message) -> bool:
         run_id = message.metadata.run_id
         if run_id not in self.runs:
-            run = self._get_run(run_id)
-            fab = self._get_fab(run.fab_hash, run_id)
+            with self.carrying(run_id):
+                run = self._get_run(run_id)
+                fab = self._get_fab(run.fab_hash, run_id)
             objection = self.guard.objection(run, fab) if self.guard else None
             if objection:
                 log.warning("run %d is refused: %s", run_id, objection)
@@ -146,10 +162,11 @@ class Seam:
     def _refuse(self, message: Message, reason: str) -> None:
         reply = Message(Error(code=REFUSED, reason=reason), reply_to=message)
         reply.metadata.__dict__["_message_id"] = reply.object_id  # as Flower sets it where it makes replies itself
-        wanted, session = self._send(reply, get_object_tree(reply), 0.0)
         objects = get_all_nested_objects(reply)
-        for object_id in wanted:
-            self._push(message.metadata.run_id, session, object_id, objects[object_id].deflate())
+        with self.carrying(message.metadata.run_id):
+            wanted, session = self._send(reply, get_object_tree(reply), 0.0)
+            for object_id in wanted:
+                self._push(message.metadata.run_id, session, object_id, objects[object_id].deflate())
 
 
 @contextmanager
@@ -163,12 +180,17 @@ def _run_may_end() -> Iterator[None]:
 def install(settings: NodeSettings, guard: Guard | None) -> None:
     """Put our connection factory in the place of Flower's, for this process."""
     inner: Callable[..., Any] = getattr(flower, FACTORY)
-    stub = observed_fleet_stub(settings.state)
+    meter = WireMeter(int(settings.superlink.rpartition(":")[2]), Traffic(settings.state))
+    meter.start()
+    stub = observed_fleet_stub(settings.state, meter.note_call)
 
     @contextmanager
     def connection(*arguments: Any, **named: Any) -> Iterator[tuple[Any, ...]]:
         with inner(*arguments, **named, adapter_cls=stub) as functions:
-            yield Seam(functions, guard).functions()
+            try:
+                yield Seam(functions, guard, meter.carrying).functions()
+            finally:
+                meter.look()  # before the connection closes, and its counters with it
 
     setattr(flower, FACTORY, connection)
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from fedlora.federation import SitePolicy
+from fedlora.federation.description import Address, DomainName, Figures
 from fedlora.names import HOST, PORT
 from fedlora.rules import between, matching
 
@@ -17,7 +19,9 @@ class NodeSettings:
     Attributes
     ----------
     site : str
-        Name of the site, for its own log.
+        Name of the site, for its own log and its own metrics.
+    domain : str
+        What its records are about.
     superlink : str
         Address of the SuperLink's Fleet API, ``host:port``.
     ca_certificate : Path
@@ -31,7 +35,11 @@ class NodeSettings:
     trainer : Path
         The trainer's Unix socket.
     state : Path
-        Folder that outlives the process: node id and time of the last successful call.
+        Folder that outlives the process: node id, time of the last successful call, and what has passed.
+    metrics : str
+        ``HOST:PORT`` at which this node's metrics are served to Prometheus; "" for nowhere.
+    figures : tuple of str
+        Areas of metrics that may leave the site in its answers.
     fab_hashes : tuple of str
         Apps that may run besides the kit's own, by their SHA-256.
     guard : bool
@@ -39,6 +47,7 @@ class NodeSettings:
     """
 
     site: str
+    domain: DomainName
     superlink: Annotated[str, matching(f"{HOST}:{PORT}", "HOST:PORT, without a scheme, with a port from 1 to 65535")]
     ca_certificate: Path
     node_key: Path
@@ -46,5 +55,7 @@ class NodeSettings:
     superexec_secret: Path
     trainer: Path
     state: Path
+    metrics: Address = ""
+    figures: Figures = SitePolicy.figures
     fab_hashes: tuple[str, ...] = ()
     guard: bool = True

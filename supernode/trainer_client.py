@@ -7,6 +7,7 @@ from typing import TypeVar
 import grpc
 
 from fedlora.errors import PolicyError, TrainerError, WireError
+from fedlora.metrics.sample import Sample, read_samples, write_samples
 from fedlora.wire import Header, Payload
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
 
@@ -60,6 +61,12 @@ class TrainerClient:
         update = self._call(self._stub.Train, request, seconds)
         payload = Payload(Header.from_json(update.update.header), tuple(update.update.blocks))
         return payload, dict(update.figures)
+
+    def metrics(self, *, seconds: float) -> list[Sample]:
+        """Ask what the trainer takes of its machine."""
+        response = self._call(self._stub.Metrics, trainer_pb2.MetricsRequest(), seconds)
+        told = (Sample(sample.name, sample.value, dict(sample.labels)) for sample in response.samples)
+        return list(read_samples(write_samples(told)))
 
     def _call(self, method: Callable[..., Response], request: object, seconds: float) -> Response:
         if seconds <= 0:

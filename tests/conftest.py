@@ -20,6 +20,7 @@ FEDERATIONS = {
     **dict.fromkeys(("test_survival.py", "test_keeper.py"), "kept"),
     **dict.fromkeys(("test_rounds.py", "test_participation.py", "test_identity.py"), "running"),
     **dict.fromkeys(("test_node_commands.py", "test_kills.py", "test_doctor.py", "test_withdrawal.py"), "running"),
+    "test_metrics_node.py": "running",
 }
 ALONE = ("test_real_model.py", "test_up.py")
 LONGEST = ("test_survival.py", "test_keeper.py", "test_real_model.py", "test_up.py", "test_participation.py")

@@ -119,6 +119,7 @@ class Demonstration:
                     directory / "shards" / f"{name}.jsonl",
                     machine="here",
                     runtime_port=port,
+                    metrics_port=0,
                     seed=self.options.seed,
                     resources=Resources(threads=threads),
                     policy=SitePolicy(fewest_examples=1),

@@ -62,8 +62,9 @@ def _ports(values: Values, sites: list[tuple[int, Values]]) -> Iterator[Problem]
         (coordinator["machine"] or "", f"coordinator.{key}", coordinator[key]) for key in ("fleet-port", "http-port")
     ]
     wanted += [
-        (site["machine"] or f"site[{number}]", f"site[{number}].runtime-port", site["runtime-port"])
+        (site["machine"] or f"site[{number}]", f"site[{number}].{key}", site[key] or None)  # 0 is no port
         for number, site in sites
+        for key in ("runtime-port", "metrics-port")
     ]
     taken: dict[tuple[str, int], str] = {}
     for machine, path, port in wanted:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from fedlora.domains import DOMAINS
 from fedlora.federation.presets import PRESETS
 from fedlora.language_model import DEFAULT_BASE_MODEL
+from fedlora.metrics.catalogue import SITE_AREAS
 from fedlora.names import HOST, NAME, NAME_RULE, PORT
 from fedlora.recipes import Recipe
 from fedlora.rules import Rule, above, at_least, between, matching, one_of, share, some
@@ -43,6 +44,8 @@ Address = Annotated[
     str, matching(f"(?:{HOST}:{PORT})?", 'HOST:PORT, without a scheme, with a port from 1 to 65535; or ""')
 ]
 Port = Annotated[int, between(1, 65535)]
+PortOrNone = Annotated[int, between(0, 65535)]
+Figures = tuple[Annotated[str, one_of(SITE_AREAS)], ...]
 Count = Annotated[int, at_least(1)]
 CountOrNone = Annotated[int, at_least(0)]
 Seconds = Annotated[float, above(0.0)]
@@ -116,11 +119,15 @@ class SitePolicy:
         An update must come from at least as many records.
     largest_norm : float
         Largest Euclidean norm of an incoming adapter.
+    figures : tuple of str
+        What may leave the site in its answers besides seconds and numbers of records: traffic, training (losses and
+        tokens), resources (of machine and GPU), health. An empty list is nothing.
     """
 
     recipes: tuple[str, ...] = ()
     fewest_examples: Count = 8
     largest_norm: Annotated[float, above(0.0)] = 1000.0
+    figures: Figures = SITE_AREAS
 
 
 @dataclass(frozen=True)
@@ -141,6 +148,9 @@ class Site:
         HOST:PORT under which this site reaches the SuperLink, where that is not the coordinator's host and fleet-port.
     runtime_port : int
         Port on 127.0.0.1 of its machine at which its worker fetches tasks.
+    metrics_port : int
+        Port on 127.0.0.1 of its machine at which its supernode serves the site's metrics to Prometheus; in a container
+        on all its addresses, none of which is published. 0 for none.
     seed : int
         Decides the order of its records.
     resources : Resources
@@ -155,6 +165,7 @@ class Site:
     machine: OptionalName = ""
     superlink: Address = ""
     runtime_port: Port = 9094
+    metrics_port: PortOrNone = 9465
     seed: CountOrNone = 0
     resources: Resources = field(default_factory=Resources)
     policy: SitePolicy = field(default_factory=SitePolicy)

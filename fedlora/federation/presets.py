@@ -44,8 +44,8 @@ PRESETS = {
         file={
             "coordinator": {"host": "127.0.0.1", "machine": "workstation"},
             "site": [
-                _site("site-1", "finance", machine="workstation", **{"runtime-port": 9094}),
-                _site("site-2", "finance", machine="workstation", **{"runtime-port": 9095}),
+                _site("site-1", "finance", machine="workstation", **{"runtime-port": 9094, "metrics-port": 9465}),
+                _site("site-2", "finance", machine="workstation", **{"runtime-port": 9095, "metrics-port": 9466}),
             ],
             "recipe": [{"domain": "finance", "steps": 10}],
         },

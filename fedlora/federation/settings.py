@@ -58,14 +58,16 @@ def trainer_settings(federation: Federation, site: Site, places: SitePlaces, bas
             "recipes": federation.recipes_of(site),
             "fewest-examples": site.policy.fewest_examples,
             "largest-norm": site.policy.largest_norm,
+            "figures": site.policy.figures,
         },
     }
 
 
-def supernode_settings(federation: Federation, site: Site, places: SitePlaces) -> dict[str, Any]:
-    """Return ``supernode.toml`` of `site`."""
+def supernode_settings(federation: Federation, site: Site, places: SitePlaces, *, metrics_host: str) -> dict[str, Any]:
+    """Return ``supernode.toml`` of `site`; its metrics are served at the address `metrics_host` of its machine."""
     return {
         "site": site.name,
+        "domain": site.domain,
         "superlink": federation.superlink_of(site),
         "ca-certificate": places.ca_certificate,
         "node-key": places.node_key,
@@ -73,6 +75,8 @@ def supernode_settings(federation: Federation, site: Site, places: SitePlaces) -
         "superexec-secret": places.worker_secret,
         "trainer": places.socket,
         "state": places.supernode_state,
+        "metrics": f"{metrics_host}:{site.metrics_port}" if site.metrics_port else "",
+        "figures": site.policy.figures,
     }
 
 

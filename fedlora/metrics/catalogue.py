@@ -8,7 +8,7 @@ nodes, domains and words of the kit's own, never an id of a message or a number 
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["CATALOGUE", "LABELS", "Area", "Metric", "metric"]
+__all__ = ["CATALOGUE", "LABELS", "SITE_AREAS", "Area", "Metric", "metric"]
 
 
 class Area(StrEnum):
@@ -25,6 +25,8 @@ class Area(StrEnum):
     HEALTH = "health"
     """Whether everything is there, and for how long yet."""
 
+
+SITE_AREAS = tuple(str(area) for area in Area if area is not Area.RUN)  # what a site may tell, or keep to itself
 
 LABELS = {
     "benchmark": "what was scored, and how",

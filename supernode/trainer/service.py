@@ -2,9 +2,10 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import wraps
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
@@ -15,6 +16,8 @@ from fedlora.domains import domain
 from fedlora.errors import FedloraError, PolicyError, TrainerError, WireError
 from fedlora.language_model import BaseModel
 from fedlora.language_model.loading import load
+from fedlora.metrics import Sample
+from fedlora.metrics.processes import process_samples
 from fedlora.phases import Phase, Stopwatch, figure
 from fedlora.recipes import Recipe
 from fedlora.shards import load_records
@@ -23,6 +26,7 @@ from fedlora.wire.spec import Vector
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
 from supernode.trainer.device import check_device
 from supernode.trainer.examples import tokenise
+from supernode.trainer.gpu import find_gpu
 from supernode.trainer.journal import Journal, Opening, Turn
 from supernode.trainer.model import AdapterModel
 from supernode.trainer.settings import Policy, TrainerSettings
@@ -56,6 +60,7 @@ class ResidentTrainer:
     """
 
     def __init__(self, settings: TrainerSettings) -> None:
+        started = time.monotonic()
         self.settings = settings
         check_device(settings.device)  # before what takes long
         self.records = load_records(settings.shard, domain(settings.domain))
@@ -63,6 +68,16 @@ class ResidentTrainer:
         self.model, self.tokenizer = load(self.base, settings.device)
         self.padding = int(self.tokenizer.pad_token_id or self.tokenizer.eos_token_id)
         self._prepare(settings.policy.recipes[0])
+        self.gpu = find_gpu(settings.device)
+        self.load_seconds = time.monotonic() - started
+
+    def samples(self) -> list[Sample]:
+        """Return what this process takes of its machine, also while it trains."""
+        return [
+            *process_samples("trainer", state=self.settings.state),
+            Sample("fedlora_model_load_seconds", self.load_seconds),
+            *(self.gpu.samples() if self.gpu else ()),
+        ]
 
     def load(self, recipe: Recipe) -> AdapterModel:
         """Make `recipe` the one that is trained, and return its model."""
@@ -87,7 +102,7 @@ class ResidentTrainer:
         """Train one round from the global adapter `vector`; return the delta against it, and figures."""
         adapter = self.load(recipe)
         adapter.load(vector)
-        seed = self.settings.seed
+        seed, before = self.settings.seed, self._joules()
         figures = train_round(
             adapter,
             self.examples,
@@ -98,7 +113,14 @@ class ResidentTrainer:
             tokens_at_once=self.settings.tokens_at_once,
             interrupted=interrupted,
         )
+        if self.settings.device == "cuda":
+            after = self._joules()
+            joules = None if before is None or after is None else after - before
+            figures = replace(figures, gpu_seconds=figures.train_seconds, gpu_joules=joules)
         return adapter.vector() - vector, figures
+
+    def _joules(self) -> float | None:
+        return self.gpu.joules() if self.gpu else None
 
 
 def _answering(
@@ -150,7 +172,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         self.specs = {trainer.recipe.sha256: trainer.adapter.spec}
 
     @_answering
-    def Describe(  # noqa: N802 - this and the next two are named by trainer.proto
+    def Describe(  # noqa: N802 - this and the next three are named by trainer.proto
         self, request: trainer_pb2.DescribeRequest, _context: grpc.ServicerContext
     ) -> trainer_pb2.Description:
         """Say what would be trained under a recipe."""
@@ -195,6 +217,17 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         finally:
             self.busy.release()
 
+    @_answering
+    def Metrics(  # noqa: N802
+        self, _request: trainer_pb2.MetricsRequest, _context: grpc.ServicerContext
+    ) -> trainer_pb2.MetricsResponse:
+        """Say what the trainer takes of its machine; waits for no round."""
+        samples = [
+            trainer_pb2.MetricSample(name=sample.name, labels=sample.labels, value=sample.value)
+            for sample in self.trainer.samples()
+        ]
+        return trainer_pb2.MetricsResponse(samples=samples)
+
     def _train(
         self, request: trainer_pb2.TrainRequest, watch: Stopwatch, interrupted: Callable[[], bool]
     ) -> trainer_pb2.Update:
@@ -230,7 +263,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         watch.stop()
         answer = trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=update.blocks),
-            figures={name: float(value) for name, value in {**_by_phase(watch, figures), **asdict(figures)}.items()},
+            figures={**_by_phase(watch, figures), **self.policy.allowed(asdict(figures))},
         )
         self.journal.record(turn, answer.SerializeToString())
         log.info("run %s, round %d: %s", request.run, request.round, figures)

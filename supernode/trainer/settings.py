@@ -2,15 +2,23 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedlora.errors import PolicyError
 from fedlora.federation import Federation, Resources, Site, SitePolicy
-from fedlora.federation.description import Device
+from fedlora.federation.description import Device, Figures
+from fedlora.metrics.catalogue import Area
 from fedlora.recipes import Recipe
 
 __all__ = ["Policy", "TrainerSettings"]
+
+# What of a round's figures a site may keep to itself; the others are seconds, and the weight of its update.
+AREAS = {
+    **dict.fromkeys(("loss", "first_loss", "last_loss", "tokens", "padded_tokens", "answer_tokens"), Area.TRAINING),
+    **dict.fromkeys(("gpu_seconds", "gpu_joules"), Area.RESOURCES),
+}
 
 
 @dataclass(frozen=True)
@@ -27,12 +35,15 @@ class Policy:
         An update must come from at least as many records.
     largest_norm : float
         Largest Euclidean norm of an incoming adapter.
+    figures : tuple of str
+        Areas of metrics that may leave the site; of a round's figures, training and resources are asked for.
     """
 
     recipes: tuple[Recipe, ...]
     codecs: tuple[str, ...] = ("fp32",)
     fewest_examples: int = SitePolicy.fewest_examples
     largest_norm: float = SitePolicy.largest_norm
+    figures: Figures = SitePolicy.figures
 
     def __post_init__(self) -> None:
         if not self.recipes:
@@ -69,6 +80,14 @@ class Policy:
         """
         if codec not in self.codecs:
             raise PolicyError(f"codec {codec!r} is not on this site's list: {', '.join(self.codecs)}")
+
+    def allowed(self, figures: Mapping[str, float | None]) -> dict[str, float]:
+        """Return those of a round's figures that are there and may leave the site."""
+        return {
+            name: float(value)
+            for name, value in figures.items()
+            if value is not None and (name not in AREAS or AREAS[name] in self.figures)
+        }
 
 
 @dataclass(frozen=True)

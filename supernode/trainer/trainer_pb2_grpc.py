@@ -49,6 +49,11 @@ class TrainerStub:
                 request_serializer=supernode_dot_trainer_dot_trainer__pb2.TrainRequest.SerializeToString,
                 response_deserializer=supernode_dot_trainer_dot_trainer__pb2.Update.FromString,
                 _registered_method=True)
+        self.Metrics = channel.unary_unary(
+                '/fedlora.trainer.Trainer/Metrics',
+                request_serializer=supernode_dot_trainer_dot_trainer__pb2.MetricsRequest.SerializeToString,
+                response_deserializer=supernode_dot_trainer_dot_trainer__pb2.MetricsResponse.FromString,
+                _registered_method=True)
 
 
 class TrainerServicer:
@@ -75,6 +80,13 @@ class TrainerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Metrics(self, request, context):
+        """What the trainer takes of its machine; answered while a round is trained, too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +104,11 @@ def add_TrainerServicer_to_server(servicer, server):
                     servicer.Train,
                     request_deserializer=supernode_dot_trainer_dot_trainer__pb2.TrainRequest.FromString,
                     response_serializer=supernode_dot_trainer_dot_trainer__pb2.Update.SerializeToString,
+            ),
+            'Metrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.Metrics,
+                    request_deserializer=supernode_dot_trainer_dot_trainer__pb2.MetricsRequest.FromString,
+                    response_serializer=supernode_dot_trainer_dot_trainer__pb2.MetricsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +192,33 @@ class Trainer:
             '/fedlora.trainer.Trainer/Train',
             supernode_dot_trainer_dot_trainer__pb2.TrainRequest.SerializeToString,
             supernode_dot_trainer_dot_trainer__pb2.Update.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Metrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fedlora.trainer.Trainer/Metrics',
+            supernode_dot_trainer_dot_trainer__pb2.MetricsRequest.SerializeToString,
+            supernode_dot_trainer_dot_trainer__pb2.MetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,21 +27,30 @@ class RoundFigures:
         Records trained on, each counted as often as it was seen; the weight of the update.
     tokens : int
         Tokens fed to the model, padding left out.
+    padded_tokens : int
+        The same with padding.
     answer_tokens : int
         Tokens the loss was taken on.
     loss, first_loss, last_loss : float
         Mean cross entropy in nats for each answer token: over the round, in its first and in its last step.
     train_seconds : float
         Wall-clock time.
+    gpu_seconds : float or None
+        Wall-clock time of GPUs; None without one.
+    gpu_joules : float or None
+        Energy of the GPUs meanwhile; None where it is not counted.
     """
 
     examples: int
     tokens: int
+    padded_tokens: int
     answer_tokens: int
     loss: float
     first_loss: float
     last_loss: float
     train_seconds: float
+    gpu_seconds: float | None = None
+    gpu_joules: float | None = None
 
 
 def train_round(
@@ -88,7 +97,7 @@ def train_round(
     optimizer = torch.optim.AdamW(adapter.parameters, lr=recipe.learning_rate_in(round_number), weight_decay=0.0)
     rows = rows_of_round(len(examples), recipe.steps * recipe.batch, round_number=round_number, seed=seed)
     turns = [[examples[row] for row in turn] for turn in chunks(rows, recipe.batch)]
-    losses = []
+    losses, padded_tokens = [], 0
     torch.manual_seed(seed + round_number)  # dropout, the only randomness left
     adapter.model.train()
     for step, turn in enumerate(turns, 1):
@@ -96,19 +105,23 @@ def train_round(
             raise TrainerError(
                 f"round {round_number} was interrupted at step {step}: its deadline passed or its caller left"
             )
-        loss = sum(_backward(adapter, turn, part, padding) for part in batches(turn, tokens_at_once))
+        loss, weight = 0.0, sum(example.answer_length for example in turn)
+        for part in batches(turn, tokens_at_once):
+            batch = collate(part, padding)
+            padded_tokens += batch.ids.numel()
+            loss += _backward(adapter, batch, weight)
         if not math.isfinite(loss):
             raise TrainerError(f"the loss is {loss} in step {step} of round {round_number}")
         torch.nn.utils.clip_grad_norm_(adapter.parameters, LARGEST_GRADIENT)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(loss)
-    return _figures(turns, losses, time.monotonic() - started)
+    return _figures(turns, losses, padded_tokens, time.monotonic() - started)
 
 
-def _backward(adapter: AdapterModel, turn: Sequence[Example], part: Sequence[Example], padding: int) -> float:
-    """Add the gradient of `part` to the step's; return what it adds to the step's loss, a mean over all of `turn`."""
-    loss = _summed_loss(adapter, collate(part, padding)) / sum(example.answer_length for example in turn)
+def _backward(adapter: AdapterModel, batch: Batch, weight: int) -> float:
+    """Add the gradient of `batch` to the step's; return what it adds to its loss, a mean over `weight` tokens."""
+    loss = _summed_loss(adapter, batch) / weight
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.item()
 
@@ -132,11 +145,14 @@ def _summed_loss(adapter: AdapterModel, batch: Batch) -> torch.Tensor:
     )
 
 
-def _figures(turns: Sequence[Sequence[Example]], losses: Sequence[float], seconds: float) -> RoundFigures:
+def _figures(
+    turns: Sequence[Sequence[Example]], losses: Sequence[float], padded_tokens: int, seconds: float
+) -> RoundFigures:
     weights = [sum(example.answer_length for example in turn) for turn in turns]
     return RoundFigures(
         examples=sum(len(turn) for turn in turns),
         tokens=sum(len(example.ids) for turn in turns for example in turn),
+        padded_tokens=padded_tokens,
         answer_tokens=sum(weights),
         loss=sum(loss * weight for loss, weight in zip(losses, weights, strict=True)) / sum(weights),
         first_loss=losses[0],

@@ -152,6 +152,7 @@ def write_node_settings(federation: Federation, directory: Path, **changes: obje
         pki.create_secret(directory / "worker.secret")
     settings = {
         "site": directory.name,
+        "domain": "finance",
         "superlink": f"127.0.0.1:{federation.ports.fleet}",
         "ca-certificate": federation.ca_certificate,
         "node-key": directory / "node.key",
@@ -180,7 +181,7 @@ def federation(directory: Path, sites: int = 2, recipe: Recipe = FINANCE) -> Ite
         name="test",
         coordinator=Coordinator("127.0.0.1", "here", fleet, http, runs=directory / "coordinator" / "runs"),
         site=tuple(
-            Site(name, "finance", directory / name / "shard.jsonl", machine="here", runtime_port=port)
+            Site(name, "finance", directory / name / "shard.jsonl", machine="here", runtime_port=port, metrics_port=0)
             for name, port in zip(names, runtime, strict=True)
         ),
         recipe=(recipe,),

@@ -64,6 +64,10 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "another spec")
         return trainer_pb2.Configuration(policy_sha256="p" * 64)
 
+    def Metrics(self, request, context):
+        sample = trainer_pb2.MetricSample(name="fedlora_model_load_seconds", value=1.5)
+        return trainer_pb2.MetricsResponse(samples=[sample])
+
     def _take_time(self, number: int) -> None:
         """Wait as long as the settings say; they may change meanwhile."""
         started = time.monotonic()

@@ -44,7 +44,7 @@ def write_federation(folder: Path, model: Path, ports: list[int], *, machine: st
     ]
     lines += [
         f'[[site]]\nname = "{name}"\ndomain = "{held}"\nshard = "shards/{name}"\nmachine = "{machine}"\n'
-        f"runtime-port = {port}"
+        f"runtime-port = {port}\nmetrics-port = 0"
         for (name, held), port in zip(SITES.items(), runtime, strict=True)
     ]
     folder.mkdir(parents=True, exist_ok=True)

@@ -90,6 +90,7 @@ class LocalFederation:
         """
         own = self.federation.coordinator
         local = {f"supernode of {site.name}": site.runtime_port for site in self._sites()}
+        local |= {f"metrics of {site.name}": site.metrics_port for site in self._sites() if site.metrics_port}
         if self.coordinates:
             check_ports_free({"SuperLink, gRPC": own.fleet_port}, self._fleet_host)
             local["SuperLink, HTTPS"] = own.http_port
@@ -151,7 +152,7 @@ class LocalFederation:
     def start_supernode(self, name: str) -> None:
         """Start a site's supernode, which brings its worker."""
         site = self._site(name)
-        settings = supernode_settings(self._as_seen_here(), site, self._places(site))
+        settings = supernode_settings(self._as_seen_here(), site, self._places(site), metrics_host=LOOPBACK)
         file = write_settings(settings, self.site(name) / "supernode.toml")
         self.parts.start(f"{name}-supernode", [sys.executable, "-m", "supernode", str(file)], {})
 

@@ -30,6 +30,7 @@ STATE, SOCKET, CREDENTIALS = Path("/var/lib/fedlora"), Path("/run/fedlora/traine
 CONFIGURATION = Path("/etc/fedlora")
 CA_CERTIFICATE = CONFIGURATION / "ca.crt"
 TRAINER_START_SECONDS = 600
+ALL_ADDRESSES = "0.0.0.0"  # noqa: S104 - of the container, whose ports are not published
 PROFILES = {"cpu": "cpu", "cuda": "gpu"}  # by device
 
 
@@ -45,7 +46,8 @@ def site_files(federation: Federation, site: Site, ca_sha256: str = "") -> dict[
         worker_secret=CREDENTIALS / "worker.secret",
     )
     # The relay is called as the SuperLink's certificate says, whatever the SuperLink's own address is.
-    supernode = {**supernode_settings(federation, site, places), "superlink": f"{SERVICE}:{FLEET_PORT}"}
+    settings = supernode_settings(federation, site, places, metrics_host=ALL_ADDRESSES)
+    supernode = {**settings, "superlink": f"{SERVICE}:{FLEET_PORT}"}
     trainer = trainer_settings(federation, site, places, BaseModel(model_name(federation), MODEL))
     document = {
         "name": f"{federation.name}-site-{site.name}",

@@ -38,6 +38,7 @@ def site(tmp_path) -> Path:
     create_node_key(folder / "node.key")
     settings = {
         "site": "site-1",
+        "domain": "finance",
         "superlink": "superlink.example:9092",
         "ca-certificate": folder / "ca.crt",
         "node-key": folder / "node.key",

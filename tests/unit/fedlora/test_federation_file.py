@@ -87,6 +87,7 @@ LAW = "'law' is not one of general-nlp, finance, medical, code"
 NO_NAME = "is not a name: 1 to 64 of a-z, 0-9 and -, with a letter or digit at both ends"
 HOST = "is not a host name or IPv4 address, without scheme and port"
 PAYLOAD = 'is not a number of MB of at least 0, or "board"'
+AREAS = "'tokens' is not one of traffic, training, resources, health"
 ADDRESS = 'is not HOST:PORT, without a scheme, with a port from 1 to 65535; or ""'
 
 
@@ -120,6 +121,13 @@ ADDRESS = 'is not HOST:PORT, without a scheme, with a port from 1 to 65535; or "
             "line 9: site[1].runtime-port: 9094 is that of site[0].runtime-port already, on machine m; "
             "take another port",
         ),
+        (
+            '"/data/notes"',
+            '"n"\nmachine = "m"\nruntime-port = 9095',
+            "line 9: site[1].metrics-port: 9465 is that of site[0].metrics-port already, on machine m; "
+            "take another port",
+        ),
+        ('machine = "m"', 'policy.figures = ["tokens"]', f"line 8: site[0].policy.figures[0]: {AREAS}"),
         (
             "[coordinator]",
             '[coordinator]\nhttp-port = 9094\nmachine = "m"',

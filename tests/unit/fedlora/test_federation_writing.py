@@ -33,18 +33,24 @@ def federations(draw) -> dict:
     """Return the values of a valid file."""
     names = draw(st.lists(NAMES, min_size=1, max_size=4, unique=True))
     domain = draw(st.sampled_from(list(DOMAINS)))
-    ports = draw(st.lists(PORTS, min_size=2 + len(names), max_size=2 + len(names), unique=True))
+    count = 2 + 2 * len(names)
+    ports = draw(st.lists(PORTS, min_size=count, max_size=count, unique=True))
     sites = [
         {
             "name": name,
             "domain": domain,
             "shard": draw(PATHS),
             "machine": draw(st.sampled_from(["", "m"])),
-            "runtime-port": port,
+            "runtime-port": runtime,
+            "metrics-port": draw(st.sampled_from([0, metrics])),
             "resources": {"threads": draw(st.integers(1, 64))},
-            "policy": {"largest-norm": draw(POSITIVE), "recipes": draw(st.sampled_from([[], [f"{domain}/default"]]))},
+            "policy": {
+                "largest-norm": draw(POSITIVE),
+                "recipes": draw(st.sampled_from([[], [f"{domain}/default"]])),
+                "figures": draw(st.sampled_from([[], ["training", "health"]])),
+            },
         }
-        for name, port in zip(names, ports[2:], strict=True)
+        for name, runtime, metrics in zip(names, ports[2::2], ports[3::2], strict=True)
     ]
     run = {
         "min-sites": draw(st.integers(1, len(names))),

@@ -28,7 +28,7 @@ for name in PRESETS:
     for site in federation.site:
         places = SitePlaces(*(Path("/") / place for place in SitePlaces.__dataclass_fields__))
         print(settings_text(trainer_settings(federation, site, places, BaseModel("model", Path("/model")))))
-        print(settings_text(supernode_settings(federation, site, places)))
+        print(settings_text(supernode_settings(federation, site, places, metrics_host="127.0.0.1")))
     print(compose_files(federation))
 """
 

@@ -1,6 +1,7 @@
 """The seam's own logic; the whole of it runs against the real SuperLink in tests/integration."""
 
 import time
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import grpc
@@ -19,11 +20,10 @@ class Refusal(grpc.RpcError):
         return "Invalid node ID"
 
 
-def make(receive, **changes):
-    functions = {"get_run": None, "get_fab": None, "send": None, **changes}
-    return Seam(
-        (1, receive, functions["send"], functions["get_run"], functions["get_fab"], None, None, None), guard=None
-    )
+def make(receive=None, carrying=lambda _run: nullcontext(), **changes):
+    names = ("send", "get_run", "get_fab", "pull", "push", "confirm")
+    functions = {**dict.fromkeys(names), **changes}
+    return Seam((1, receive, *(functions[name] for name in names)), guard=None, carrying=carrying)
 
 
 @pytest.fixture
@@ -109,7 +109,32 @@ def test_a_run_that_ends_while_its_message_is_pulled_is_an_ordinary_error():
     def ended(*_):
         raise RunNotRunningException
 
-    seam = Seam((1, None, None, None, None, ended, None, ended), guard=None)
+    seam = make(pull=ended, confirm=ended)
     for call in (seam.pull, seam.confirm):
         with pytest.raises(RuntimeError, match="the run has ended meanwhile"):
             call(1, "object")
+
+
+def test_what_carries_a_message_is_carried_for_its_run_and_a_look_for_one_is_not(no_waiting):
+    carried, said = [], []
+
+    @contextmanager
+    def carrying(run):
+        carried.append(run)
+        yield
+        carried.pop()
+
+    message = SimpleNamespace(metadata=SimpleNamespace(run_id=9))
+    names = ("send", "get_run", "get_fab", "pull", "push", "confirm")
+    calls = {
+        name: lambda *_, name=name: said.append((name, *carried)) or SimpleNamespace(fab_hash="f") for name in names
+    }
+    seam = make(lambda: said.append(("receive", *carried)) or (message, "tree"), carrying, **calls)
+    seam.receive()
+    seam.pull(9, "object")
+    seam.confirm(9, "object")
+    seam.send(message, "tree", 0.0)
+    seam.push(9, "session", "object", b"")
+    ways = ("get_run", "get_fab", "pull", "confirm", "send", "push")
+    assert said == [("receive",), *((way, 9) for way in ways)]
+    assert carried == []

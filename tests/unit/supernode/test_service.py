@@ -92,7 +92,8 @@ def test_a_round_gives_an_update_that_fits_its_header(trainer, spec):
     delta = decode(update, spec)
     assert 0 < np.abs(delta).max() < 0.1
     assert (update.header.kind, update.header.examples, update.header.round) == ("update", 8, 1)
-    assert (figures["examples"], figures["tokens"]) == (8, 8 * 64)
+    assert (figures["examples"], figures["tokens"], figures["padded_tokens"]) == (8, 8 * 64, 8 * 64)
+    assert not {"gpu_seconds", "gpu_joules"} & figures.keys()  # absent, not 0
 
 
 def test_the_same_call_again_gets_the_same_answer_and_another_adapter_none(trainer, spec):
@@ -102,6 +103,22 @@ def test_the_same_call_again_gets_the_same_answer_and_another_adapter_none(train
     assert first == second
     with pytest.raises(PolicyError, match="round 1 of epoch 1 of run again had its turn"):
         trainer.train("again", 1, 1, broadcast(spec, "again", scale=2.0), seconds=60)
+
+
+def test_the_trainer_says_what_it_takes_of_its_machine(trainer):
+    told = {sample.key: sample.value for sample in trainer.metrics(seconds=30)}
+    part = '{part="trainer"}'
+    names = (
+        "cpu_seconds_total",
+        "resident_memory_bytes",
+        "threads",
+        "open_files",
+        "disk_size_bytes",
+        "disk_free_bytes",
+    )
+    assert told.keys() == {*(f"fedlora_{name}{part}" for name in names), "fedlora_model_load_seconds{}"}  # no GPU here
+    assert min(told.values()) > 0
+    assert told["fedlora_model_load_seconds{}"] < 120
 
 
 def test_the_description_names_what_all_sites_must_share(trainer, spec):
@@ -185,6 +202,7 @@ def test_a_round_under_way_keeps_no_health_check_waiting(trainer):
         time.sleep(1)
         for recipe in (RECIPE, SLOW):
             assert trainer.describe(recipe.sha256, seconds=2).examples
+        assert "fedlora_cpu_seconds_total" in {sample.name for sample in trainer.metrics(seconds=2)}
         assert not training.done()
         with pytest.raises(TrainerError, match="did not answer within 8 s"):
             training.result()

@@ -1,6 +1,7 @@
 """Training pinned by numbers, on a tiny model with seeded random weights."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from fedlora.errors import BaseModelError, TrainerError
 from fedlora.language_model import BaseModel
 from fedlora.language_model.loading import load
 from fedlora.recipes import Recipe
-from fedlora.shards import read_records
+from fedlora.shards import read_records, write_records
 from superlink.initialisation import initial_adapter
 from supernode.trainer.examples import Example, tokenise
 from supernode.trainer.model import AdapterModel
+from supernode.trainer.service import ResidentTrainer
+from supernode.trainer.settings import Policy, TrainerSettings
 from supernode.trainer.training import train_round
 
 RECIPE = Recipe("medical", rounds=2, steps=12, batch=4, length=128, learning_rate=2e-2, rank=4, alpha=8)
@@ -132,3 +135,36 @@ def test_an_interrupted_round_ends_at_the_next_step(prepared):
     asked = iter([False, False, True])
     with pytest.raises(TrainerError, match="round 1 was interrupted at step 3"):
         train(adapter, examples, interrupted=lambda: next(asked))
+
+
+def test_padding_is_counted_as_it_goes_through_the_model(prepared):
+    adapter, examples = prepared
+    examples = [Example(example.ids[-40 - 4 * (row % 2) :], 3) for row, example in enumerate(examples)]
+    two_steps = dataclasses.replace(RECIPE, steps=2, batch=8)
+    together = train(adapter, examples, recipe=two_steps, tokens_at_once=10**6)
+    alone = train(adapter, examples, recipe=two_steps, tokens_at_once=1)
+    assert 16 * 40 < together.tokens == alone.tokens == alone.padded_tokens < 16 * 44
+    assert together.padded_tokens == 16 * 44
+
+
+def test_a_round_on_a_gpu_says_what_it_took_of_it(tiny_model, tmp_path):
+    """The energy counter is a stub; whether it is there decides, and nothing else of the round."""
+    records = tmp_path / "records.jsonl"
+    write_records(read_records(domain("medical").sample("train"), domain("medical")), records)
+    recipe, places = dataclasses.replace(RECIPE, steps=1), {"state": tmp_path, "socket": tmp_path / "t.sock"}
+    settings = TrainerSettings("s", "medical", records, tiny_model, "tiny", policy=Policy((recipe,)), **places)
+    trainer = ResidentTrainer(settings)
+    vector = initial_adapter(trainer.adapter.spec, seed=0)
+
+    def figures():
+        found = trainer.train(recipe, vector, 1, lambda: False)[1]
+        return found.gpu_seconds, found.gpu_joules, found.train_seconds
+
+    assert figures()[:2] == (None, None)
+    trainer.settings = dataclasses.replace(settings, device="cuda")
+    seconds, joules, train_seconds = figures()  # a GPU that NVML does not know
+    assert (seconds, joules) == (train_seconds, None)
+    counter = iter([1000.0, 1250.5])
+    trainer.gpu = SimpleNamespace(joules=lambda: next(counter))
+    seconds, joules, train_seconds = figures()
+    assert (seconds, joules) == (train_seconds, 250.5)

@@ -100,6 +100,7 @@ def site(tmp_path, authority, port, monkeypatch) -> Path:
 def write_supernode(folder: Path, **changes: object) -> None:
     settings = {
         "site": "site-1",
+        "domain": "finance",
         "ca-certificate": folder / "ca.crt",
         "node-key": folder / "node.key",
         "runtime-port": free_ports(1)[0],
