@@ -44,7 +44,7 @@ LABELS = {
     "part": "a part of the kit: `superlink`, `serverapp`, `keeper`, `exporter`, `supernode`, `trainer`",
     "phase": "what time went into, a word of `fedlora/phases.py`",
     "resource": "what a budget is of: `bytes`, `rounds` or `seconds`",
-    "run": "name of a run",
+    "run": "name of a run; at a site, Flower's id of it until its name is known there",
     "stage": "`wanted`, `sampled`, `answered` or `refused`",
     "state": "where something stands",
 }
@@ -270,8 +270,9 @@ CATALOGUE = (
         Area.TRAFFIC,
         ("run", "node", "direction"),
         "Bytes of the TCP streams while a run's messages were carried: TLS, gRPC and retransmissions included",
-        "The kernel's TCP_INFO at the node's sockets, read as each transfer begins and ends. Leaves out the headers of "
-        "TCP and IP, and what a connection carried in its last moment before it broke.",
+        "The kernel's TCP_INFO at the node's sockets, read as each transfer begins and ends; while messages of two "
+        "runs are carried at once, all is the first one's. Leaves out the headers of TCP and IP, and what a connection "
+        "carried in its last moment before it broke.",
         told=True,
     ),
     Metric(

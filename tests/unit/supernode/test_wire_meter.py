@@ -137,6 +137,13 @@ def test_a_connection_that_was_not_seen_for_a_while_is_not_counted_twice(line, m
     assert line.client.getpeername()[1] == line.port  # looking at it leaves it open
 
 
+def test_a_socket_under_the_number_of_an_older_one_begins_at_0(meter, traffic, monkeypatch):
+    for seen in (Wire(100, 100, 0), Wire(7, 9, 1)):
+        monkeypatch.setattr("supernode.wire_meter.connections", lambda _port, seen=seen: {1: seen})
+        meter.look()
+    assert counted(traffic) == {None: [107, 109, 1]}
+
+
 def test_another_process_goes_on_where_the_one_before_has_stopped(line, meter, traffic):
     line.up(100)
     meter.look()
