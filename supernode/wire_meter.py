@@ -114,8 +114,8 @@ def connections(port: int) -> dict[int, Wire]:
                 if connection.family in (socket.AF_INET, socket.AF_INET6) and connection.getpeername()[1] == port:
                     inode = os.fstat(connection.fileno()).st_ino
                     found[inode] = _read(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LENGTH))
-        except OSError:
-            continue  # closed meanwhile, or not connected
+        except (OSError, struct.error):
+            continue  # closed meanwhile, not connected, or of a kernel that does not count
     return found
 
 

@@ -102,6 +102,7 @@ def test_the_supernode_reaches_the_superlink_alone(deployment):
     others = (
         address(deployment, OTHER, "relay", 9092),
         address(deployment, OTHER, "supernode", 9094),
+        address(deployment, OTHER, "supernode", 9465),
         address(deployment, COORDINATOR, "gateway", 8000),
         address(deployment, COORDINATOR, "superlink", 9092),
         *("coordinator.example:9092", "coordinator.example:8000"),  # the relay's way, not its own

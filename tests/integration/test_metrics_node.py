@@ -2,16 +2,21 @@
 
 import os
 import signal
+import socket
 import time
 import urllib.request
 
 import pytest
 
+from fedlora import flower, pki
+from fedlora.errors import PortInUseError
 from fedlora.metrics.sample import write_samples
 from fedlora.processes import free_ports
 from supernode.traffic import Traffic
 from tests.integration.conftest import supernode, write_node_settings
 from tests.integration.test_kills import children
+
+WAYS = ("down", "up")
 
 
 def counted(federation, site: str) -> dict[str, float]:
@@ -23,19 +28,17 @@ def counted(federation, site: str) -> dict[str, float]:
         traffic.close()
 
 
-def payload(federation, site: str) -> tuple[int, int]:
+def payload(federation, site: str) -> tuple[float, float]:
     """Return the payload that a node has counted for the run of this test, down and up."""
     found = counted(federation, site)
-    keys = [f'fedlora_payload_bytes_total{{codec="fp32",direction="{way}",run="{federation.run}"}}' for way in WAYS]
-    return int(found[keys[0]]), int(found[keys[1]])
+    key = 'fedlora_payload_bytes_total{{codec="fp32",direction="{}",run="{}"}}'
+    down, up = (found.get(key.format(way, federation.run), 0.0) for way in WAYS)
+    return down, up
 
 
 def of_ledger(federation, site: str) -> tuple[int, int]:
     turns = [turn for turn in federation.ledger().turns() if turn.site == site]
     return sum(turn.bytes_down for turn in turns), sum(turn.bytes_up for turn in turns)
-
-
-WAYS = ("down", "up")
 
 
 def test_a_run_is_counted_by_the_nodes_as_by_the_ledger(running, figure):
@@ -61,11 +64,10 @@ def test_a_worker_that_is_killed_in_a_round_loses_no_count_and_doubles_none(runn
     running.behave("site-1", seconds=600)
     part = running.part("site-1-supernode")
     with running.control() as control:
-        from fedlora import flower
-
         run_id = control.start_run(flower.app_bundle(), running.config(rounds=2, min_sites=2).to_flower())
         running.wait_for_log("site-1-trainer", f"run {running.run}: round 1 has begun")
-        down = payload_down(running)
+        down, up = payload(running, "site-1")
+        assert (down > 0, up) == (True, 0)
         os.kill(children(part.process.pid)["supernode.worker"], signal.SIGKILL)
         running.wait_for_log("site-1-supernode", "the worker ended with code -9 and is started again")
         running.behave("site-1")
@@ -75,14 +77,6 @@ def test_a_worker_that_is_killed_in_a_round_loses_no_count_and_doubles_none(runn
     assert (first.tries, first.bytes_down) == (2, 2 * down)
     for site in running.sites:
         assert payload(running, site) == of_ledger(running, site)
-
-
-def payload_down(federation) -> int:
-    return int(
-        counted(federation, "site-1")[
-            f'fedlora_payload_bytes_total{{codec="fp32",direction="down",run="{federation.run}"}}'
-        ]
-    )
 
 
 @pytest.fixture
@@ -98,8 +92,6 @@ def test_a_site_serves_its_own_metrics(running, tmp_path, scrape):
     """On the node of a site that nobody has admitted, whose CA certificate and processes are there all the same."""
     directory = tmp_path / "guest"
     directory.mkdir()
-    from fedlora import pki
-
     pki.create_node_key(directory / "node.key")
     (port,) = free_ports(1)
     settings = write_node_settings(running, directory, metrics=f"127.0.0.1:{port}", figures=())
@@ -117,3 +109,14 @@ def test_a_site_serves_its_own_metrics(running, tmp_path, scrape):
     assert '\nfedlora_resident_memory_bytes{node="guest",part="supernode"} ' in shown
     assert '\nfedlora_certificate_expiry_timestamp_seconds{certificate="ca",node="guest"} ' in shown
     assert "run=" not in shown
+
+
+def test_a_site_whose_port_for_metrics_is_taken_does_not_start(running, tmp_path):
+    directory = tmp_path / "guest"
+    directory.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with supernode(write_node_settings(running, directory, metrics=f"127.0.0.1:{port}")) as part:
+            assert part.process.wait(60) == PortInUseError.exit_code
+    said = f"metrics cannot be served at 127.0.0.1:{port}: Address already in use; choose another port"
+    assert said in part.log.read_text()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fedlora.errors import ConfigurationError
 from fedlora.federation import Resources, Site, SitePolicy, read_federation
 from fedlora.federation.lines import key_lines, line_of
+from fedlora.federation.settings import SitePlaces, supernode_settings
 from fedlora.recipes import Recipe
 
 GOOD = """\
@@ -61,6 +62,14 @@ def test_a_small_file(tmp_path):
     assert federation.coordinator.runs == tmp_path / "runs"
     assert (federation.run_recipe, federation.participants) == (Recipe("finance", rounds=5), (a,))
     assert (federation.recipes_of(a), federation.superlink_of(a)) == (federation.recipe, "superlink.example.org:9092")
+
+
+@pytest.mark.parametrize(("port", "served"), [(9465, "127.0.0.1:9465"), (9700, "127.0.0.1:9700"), (0, "")])
+def test_a_site_serves_its_metrics_where_the_file_says(tmp_path, port, served):
+    text = GOOD.replace('machine = "m"', f'machine = "m"\nmetrics-port = {port}')
+    federation = read_federation(write(tmp_path, text)).federation
+    places = SitePlaces(*(Path("/") / place for place in SitePlaces.__dataclass_fields__))
+    assert supernode_settings(federation, federation.site[0], places, metrics_host="127.0.0.1")["metrics"] == served
 
 
 def test_a_base_model_beside_the_file_is_found_from_everywhere(tmp_path):

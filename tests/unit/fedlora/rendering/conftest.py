@@ -26,6 +26,7 @@ domain = "medical"
 shard = "/data/b.jsonl"
 superlink = "10.1.2.3:9292"
 resources.device = "cuda"
+policy.figures = ["traffic", "health"]
 [[recipe]]
 domain = "medical"
 [containers]

@@ -343,6 +343,8 @@ def test_the_parts_can_read_their_settings(files, tmp_path):
     )
     supernode = settings(NodeSettings, "site-b/supernode.toml")
     assert (supernode.superlink, supernode.trainer) == ("superlink:9092", trainer.socket)
+    assert (supernode.domain, supernode.metrics) == ("medical", "0.0.0.0:9465")  # published nowhere, like all of a site
+    assert supernode.figures == trainer.policy.figures == ("traffic", "health")
     keeper = settings(KeeperSettings, "coordinator/keeper.toml")
     assert (keeper.superlink, str(keeper.admin)) == ("superlink:8000", "/run/secrets")
     (tmp_path / "federation.toml").write_text(files["coordinator/federation.toml"])
