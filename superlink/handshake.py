@@ -100,7 +100,7 @@ class Agreement:
         self, names: Sequence[str], seconds: float, patience: float
     ) -> tuple[dict[str, AdapterSpec], dict[str, str]]:
         """Return what each site would train, and why the others do not say."""
-        question = Request({"recipe_sha256": self.config.recipe_sha256})
+        question = Request({"run": self.config.run, "recipe_sha256": self.config.recipe_sha256})
         answers, problems = self._ask("query.describe", names, question, seconds, patience)
         specs = {}
         for site, answer in answers.items():

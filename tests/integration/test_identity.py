@@ -11,6 +11,8 @@ from flwr.proto.fleet_pb2_grpc import FleetStub
 
 from fedlora import pki
 from supernode.fleet import observed_fleet_stub
+from supernode.traffic import Traffic
+from supernode.wire_meter import WireMeter
 from tests.integration.conftest import supernode, write_node_settings
 
 
@@ -46,7 +48,8 @@ def test_a_plaintext_node_is_turned_away(running, tmp_path, monkeypatch, caplog)
     """The node's own stub on a channel without TLS, which no setting of ours can bring about."""
     monkeypatch.setattr(logging.getLogger("fedlora"), "propagate", True)
     with grpc.insecure_channel(f"127.0.0.1:{running.ports.fleet}") as channel, pytest.raises(grpc.RpcError) as refused:
-        observed_fleet_stub(tmp_path)(channel).PullMessages(PullMessagesRequest(), timeout=10)
+        meter = WireMeter(running.ports.fleet, Traffic(tmp_path))
+        observed_fleet_stub(tmp_path, meter)(channel).PullMessages(PullMessagesRequest(), timeout=10)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert "(what listens there has hung up: a SuperLink answers to TLS alone)" in caplog.text
     assert not (tmp_path / "last-fleet-call").exists()
