@@ -174,17 +174,20 @@ def supernode(settings: Path, variables: Mapping[str, str] | None = None) -> Ite
 
 
 @contextmanager
-def federation(directory: Path, sites: int = 2, recipe: Recipe = FINANCE) -> Iterator[Federation]:
+def federation(
+    directory: Path, sites: int = 2, recipe: Recipe = FINANCE, *, exporters: bool = False
+) -> Iterator[Federation]:
     names = [f"site-{number}" for number in range(1, sites + 1)]
-    fleet, http, metrics, *runtime = free_ports(3 + sites)
+    fleet, http, exporter, *runtime = free_ports(3 + sites)
+    metrics = free_ports(sites) if exporters else [0] * sites
     description = Description(
         name="test",
         coordinator=Coordinator(
-            "127.0.0.1", "here", fleet, http, runs=directory / "coordinator" / "runs", metrics_port=metrics
+            "127.0.0.1", "here", fleet, http, runs=directory / "coordinator" / "runs", metrics_port=exporter
         ),
         site=tuple(
-            Site(name, "finance", directory / name / "shard.jsonl", machine="here", runtime_port=port, metrics_port=0)
-            for name, port in zip(names, runtime, strict=True)
+            Site(name, "finance", directory / name / "shard.jsonl", machine="here", runtime_port=port, metrics_port=own)
+            for name, port, own in zip(names, runtime, metrics, strict=True)
         ),
         recipe=(recipe,),
         keeper=Keeper(silent_seconds=8.0),

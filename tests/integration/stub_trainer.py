@@ -4,11 +4,12 @@
 
 Settings, read again at each call: socket, examples, delta (value of every element of the update), base_model_sha256,
 seconds (that a round takes, those from `from_round` on; it may change meanwhile), and behaviour: "" (well-behaved),
-"nan", "short" (a block missing), "stale" (the header of another round), "broken" (an error in the place of an update).
-Like the real one it refuses an adapter of another spec.
+"nan", "short" (a block missing), "stale" (the header of another round), "broken" (an error in the place of an update),
+"boasts" (figures that cannot be). Like the real one it refuses an adapter of another spec.
 """
 
 import json
+import math
 import signal
 import sys
 import threading
@@ -21,6 +22,8 @@ import numpy as np
 
 import fedlora
 from fedlora.errors import WireError
+from fedlora.metrics import Sample
+from fedlora.metrics.processes import process_samples
 from fedlora.wire import AdapterSpec, Payload, TensorSpec, decode, encode
 from fedlora.wire.header import Header
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
@@ -65,8 +68,10 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
         return trainer_pb2.Configuration(policy_sha256="p" * 64)
 
     def Metrics(self, request, context):
-        sample = trainer_pb2.MetricSample(name="fedlora_model_load_seconds", value=1.5)
-        return trainer_pb2.MetricsResponse(samples=[sample])
+        samples = [Sample("fedlora_model_load_seconds", 1.5), *process_samples("trainer", state=self.file.parent)]
+        return trainer_pb2.MetricsResponse(
+            samples=[trainer_pb2.MetricSample(name=one.name, labels=one.labels, value=one.value) for one in samples]
+        )
 
     def _take_time(self, number: int) -> None:
         """Wait as long as the settings say; they may change meanwhile."""
@@ -103,7 +108,14 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
         blocks = update.blocks[:-1] if behaviour == "short" else update.blocks
         return trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=blocks),
-            figures={"loss": 1.0 / request.round, "train_seconds": seconds, "load_seconds": 0.0, "tokens": 64.0},
+            figures={
+                "loss": 1.0 / request.round,
+                "train_seconds": seconds,
+                "load_seconds": 0.0,
+                "tokens": 64.0,
+                "padded_tokens": 80.0,
+                **({"tokens": math.inf, "loss": math.nan, "padded_tokens": 1e300} if behaviour == "boasts" else {}),
+            },
         )
 
 

@@ -111,6 +111,13 @@ def test_a_bad_update_is_refused_by_name_and_the_round_goes_on(running, turns, b
     np.testing.assert_allclose(saved[name], 1.0)
 
 
+def test_figures_that_cannot_be_are_not_believed_and_harm_nobody(running, turns):
+    running.behave("site-2", behaviour="boasts")
+    good, boasting = turns()
+    assert (good.outcome, good.tokens, good.figures) == ("answered", 64, {"padded_tokens": 80.0})
+    assert (boasting.outcome, boasting.tokens, boasting.loss, boasting.figures) == ("answered", None, None, {})
+
+
 def test_a_site_that_failed_is_asked_again_as_far_as_the_bytes_go(running, turns):
     """One round takes four messages; to ask once more would make it up to six."""
     running.behave("site-2", behaviour="broken")

@@ -109,7 +109,8 @@ def process_of(federation, name: str) -> int:
             with contextlib.suppress(OSError):  # it has just ended
                 if any(os.path.realpath(file) == ledger for file in (process / "fd").iterdir()):
                     writers.add(int(process.name))
-        (writer,) = writers - {os.getpid(), federation.part("keeper").process.pid}
+        readers = {part.process.pid for part in federation.parts.started if part.name in ("keeper", "exporter")}
+        (writer,) = writers - readers - {os.getpid()}
         return writer
     if name == "worker":
         site = federation.part("site-1-supernode").process.pid

@@ -35,10 +35,10 @@ def fedlora(*arguments: object, cwd: Path, code: int = 0) -> str:
 
 def write_federation(folder: Path, model: Path, ports: list[int], *, machine: str = "") -> None:
     """Write a federation of three sites in three domains, whose runs take place at all of them."""
-    fleet, http, *runtime = ports
+    fleet, http, metrics, *runtime = ports
     lines = [
         f'name = "trio"\nbase-model = "{model}"\n[coordinator]\nhost = "127.0.0.1"\nmachine = "{machine}"',
-        f"fleet-port = {fleet}\nhttp-port = {http}",
+        f"fleet-port = {fleet}\nhttp-port = {http}\nmetrics-port = {metrics}",
         f"[run]\ndomains = {json.dumps(list(SITES.values()))}\nmin-sites = 3\nabsence = 20.0",
         '[[recipe]]\ndomain = "finance"\nrounds = 3\nsteps = 2\nrank = 4',
     ]
@@ -64,7 +64,7 @@ def status(folder: Path) -> dict:
 def machine(tmp_path, tiny_model, no_strays):
     """One machine with the whole federation's file and shards; whatever was started ends with the test."""
     folder = tmp_path / "machine"
-    write_federation(folder, tiny_model, free_ports(5), machine="here")
+    write_federation(folder, tiny_model, free_ports(6), machine="here")
     for name in SITES:
         import_shard(folder, name)
     yield folder
@@ -78,7 +78,7 @@ def test_up_keeps_every_part_alive_and_down_stops_it(machine, no_strays):
     )
     found = status(machine)
     parts = [f"{name}-{kind}" for name in SITES for kind in ("trainer", "supernode")]
-    assert [part["name"] for part in found["parts"]] == ["superlink", "superexec", "keeper", *parts]
+    assert [part["name"] for part in found["parts"]] == ["superlink", "superexec", "keeper", "exporter", *parts]
     assert found["nodes"] == dict.fromkeys(SITES, "online")
     assert (found["stage"], found["runs"]) == ("ready", [])
 
@@ -95,7 +95,7 @@ def test_up_keeps_every_part_alive_and_down_stops_it(machine, no_strays):
     assert killed["pid"] not in (0, trainer["pid"])
     assert [(run["name"], run["state"]) for run in status(machine)["runs"]] == [("tweets", "completed")]
 
-    assert fedlora("down", cwd=machine) == "trio is down: 9 parts stopped\n"
+    assert fedlora("down", cwd=machine) == "trio is down: 10 parts stopped\n"
     assert no_strays(machine) == []
     assert status(machine)["stage"] == "down"
     assert "trio is not up" in fedlora("down", cwd=machine)
@@ -194,7 +194,7 @@ def test_a_port_in_use_is_named_before_anything_starts(machine):
 
 def test_the_whole_path_with_four_parties(tmp_path, tiny_model, no_strays):
     """A coordinator and three sites, each with its own copy of the file; only public things go from one to another."""
-    ports = free_ports(5)
+    ports = free_ports(6)
     parties = {name: tmp_path / name for name in ("coordinator", *SITES)}
     for folder in parties.values():
         write_federation(folder, tiny_model, ports)
@@ -226,7 +226,7 @@ def test_the_whole_path_with_four_parties(tmp_path, tiny_model, no_strays):
     assert [(turn["round"], turn["site"], turn["outcome"]) for turn in shown["turns"]] == [
         (number, name, "answered") for number in (1, 2, 3) for name in SITES
     ]
-    assert down == ["trio is down: 3 parts stopped\n", *["trio is down: 2 parts stopped\n"] * 3]
+    assert down == ["trio is down: 4 parts stopped\n", *["trio is down: 2 parts stopped\n"] * 3]
     assert no_strays(tmp_path) == []
     keys = {file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.key")}
     assert keys == {

@@ -102,9 +102,11 @@ def test_a_part_that_cannot_be_started_again_is_tried_later_and_the_others_run_o
     assert all(part.alive for part in parts.started)
 
 
-def test_status_as_a_table(board, parts, federation_file):
-    part = PartState("superexec", 7, time.time() - 65.2, 2, "by signal SIGKILL", "logs/superexec.log")
-    waiting = PartState("keeper", 0, time.time(), 1, "with exit code 3", "logs/keeper.log")
+def test_status_as_a_table(board, parts, federation_file, monkeypatch):
+    now = time.time()
+    monkeypatch.setattr("fedlora.cli.status.time.time", lambda: now)
+    part = PartState("superexec", 7, now - 65.2, 2, "by signal SIGKILL", "logs/superexec.log")
+    waiting = PartState("keeper", 0, now, 1, "with exit code 3", "logs/keeper.log")
     with board.held():
         board.write(Status(Stage.READY, os.getpid(), parts=(part, waiting)))
         shown = CliRunner().invoke(
