@@ -23,7 +23,7 @@ def defaults(schema: type) -> dict[str, object]:
         (federation.Resources, TrainerSettings, {"threads", "tokens_at_once", "device"}),
         (federation.Site, TrainerSettings, {"seed"}),
         (federation.Federation, TrainerSettings, {"base_model_sha256"}),
-        (federation.SitePolicy, Policy, {"fewest_examples", "largest_norm"}),
+        (federation.SitePolicy, Policy, {"fewest_examples", "largest_norm", "figures"}),
         (
             federation.RunDefaults,
             RunConfig,
