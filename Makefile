@@ -15,7 +15,7 @@ BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
 .PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
-.PHONY: test-docker test-fast lint format docs proto clean
+.PHONY: bench-telemetry test-docker test-fast lint format docs proto clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -69,6 +69,9 @@ test-docker: install-dev  ## the tests that need a Docker engine; they build the
 
 test-fast: install-dev  ## the unit tests alone
 	$(BIN)/python -m pytest tests/unit
+
+bench-telemetry: install-dev  ## what exporting and scraping cost, telling against silent; on a quiet machine
+	$(BIN)/python tests/bench/telemetry.py
 
 lint: install-dev  ## format, lint, types, direction of imports, the Dockerfile
 	! git grep --line-number -E '^(<{7}|>{7})( |$$)'  # what a merge has left behind

@@ -18,7 +18,7 @@ import fedlora
 from fedlora.adapters.scores import read_scores
 from fedlora.config import read_toml
 from fedlora.environment import check_rendered_version
-from fedlora.errors import FedloraError
+from fedlora.errors import AdapterError, FedloraError, RunError
 from fedlora.log import report, show
 from fedlora.metrics import Sample
 from fedlora.metrics.certificates import certificate_samples
@@ -28,7 +28,7 @@ from fedlora.names import HOST, PORT
 from fedlora.rules import matching
 from superlink.ledger import Ledger
 from superlink.presence import read_presence
-from superlink.runs import RunFolder, Verdict, run_folders, verdict
+from superlink.runs import RunFolder, Verdicts, run_folders
 from superlink.series import run_series, told_series
 
 __all__ = ["COORDINATOR", "CoordinatorSeries", "ExporterSettings"]
@@ -64,6 +64,7 @@ class ExporterSettings:
 class _Shown:
     """A run as it was shown last; shown again as long as nothing was written."""
 
+    file: int | None  # the ledger's inode
     ledger: Ledger | None = None
     stamp: object = None
     own: list[Sample] = field(default_factory=list)
@@ -82,6 +83,8 @@ class CoordinatorSeries:
 
     settings: ExporterSettings
     _shown: dict[str, _Shown] = field(default_factory=dict)
+    _verdicts: Verdicts = field(default_factory=Verdicts)
+    _said: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)  # scrapes come in threads of their own
 
     def samples(self) -> list[Sample]:
@@ -91,31 +94,48 @@ class CoordinatorSeries:
         return [*samples, *(sample.of(COORDINATOR) for sample in self._of_machine())]
 
     def _of_runs(self) -> Iterator[Sample]:
-        folders = {folder.name: (folder, verdict(folder)) for folder in run_folders(self.settings.runs)}
-        ended = [name for name, (_, where) in folders.items() if where.state.ended]
-        for name in ended[:-NEWEST_RUNS]:
-            del folders[name]
-        for name in self._shown.keys() - folders.keys():
+        folders = self._folders()
+        for name in self._shown.keys() - {folder.name for folder in folders}:
             self._forget(name)
         newest: dict[str, tuple[float, Sample]] = {}
-        for folder, where in folders.values():
-            shown = self._look(folder, where)
+        for folder in folders:
+            try:
+                shown = self._look(folder)
+            except RunError as error:  # a run whose ledger cannot be read hides no other
+                self._say(f"run {folder.name}", str(error))
+                continue
             yield from shown.own
             for at, sample in shown.told:  # of what a node has told in several runs, the newest stands
                 if sample.key not in newest or newest[sample.key][0] < at:
                     newest[sample.key] = at, sample
         yield from (sample for _, sample in newest.values())
 
-    def _look(self, folder: RunFolder, where: Verdict) -> _Shown:
-        shown = self._shown.setdefault(folder.name, _Shown())
-        if shown.ledger is None and folder.ledger.exists():
+    def _folders(self) -> list[RunFolder]:
+        """Return the runs to be shown, in the order of submission."""
+        found = run_folders(self.settings.runs)
+        older = [folder for folder in found[:-NEWEST_RUNS] if not self._verdicts.of(folder).state.ended]
+        return [*older, *found[-NEWEST_RUNS:]]
+
+    def _look(self, folder: RunFolder) -> _Shown:
+        file = folder.ledger.stat().st_ino if folder.ledger.exists() else None
+        if folder.name in self._shown and self._shown[folder.name].file != file:
+            self._forget(folder.name)  # made, or made anew
+        shown = self._shown.setdefault(folder.name, _Shown(file))
+        if shown.ledger is None and file is not None:
             shown.ledger = Ledger(folder.ledger, readonly=True)
-        stamp = where.state, shown.ledger and shown.ledger.version()
+        state = self._verdicts.of(folder).state
+        stamp = state, shown.ledger and shown.ledger.version()
         if stamp != shown.stamp:
-            shown.own = run_series(folder.config(epoch=1), where.state, folder.submitted_at, shown.ledger)
+            shown.own = run_series(folder.config(epoch=1), state, folder.submitted_at, shown.ledger)
             shown.told = [] if shown.ledger is None else list(told_series(shown.ledger, folder.name))
             shown.stamp = stamp
         return shown
+
+    def _say(self, name: str, what: str) -> None:
+        """Log why something is missing, once."""
+        if self._said.get(name) != what:
+            self._said[name] = what
+            log.warning("%s is not shown: %s", name, what)
 
     def _forget(self, name: str) -> None:
         ledger = self._shown.pop(name).ledger
@@ -132,7 +152,11 @@ class CoordinatorSeries:
         for name in self._shown:
             file = RunFolder(self.settings.runs, name).scores
             if file.exists():
-                scores = read_scores(file)
+                try:
+                    scores = read_scores(file)
+                except AdapterError as error:
+                    self._say(f"the score of run {name}", str(error))
+                    continue
                 for model, score in (("base", scores.base), ("adapted", scores.adapted)):
                     labels = {"run": name, "model": model, "benchmark": score.measure}
                     yield Sample("fedlora_evaluation_score_ratio", score.accuracy, labels)

@@ -31,7 +31,7 @@ from superlink.engine import serve_part
 from superlink.ledger import Ledger
 from superlink.ledger_rows import AttemptRow, SubmissionRow
 from superlink.presence import note_presence
-from superlink.runs import RunFolder, run_folders, verdict
+from superlink.runs import RunFolder, Verdicts, run_folders
 
 __all__ = ["Keeper", "KeeperSettings"]
 
@@ -93,18 +93,21 @@ class Keeper:
         When a run may be submitted next, on the monotonic clock. Forgetting it costs a pause, no more.
     settled : set
         Runs that have ended, and whose traffic Flower will count no further.
+    verdicts : Verdicts
+        Where runs stand.
     """
 
     settings: KeeperSettings
     waiting: dict[str, float] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
+    verdicts: Verdicts = field(default_factory=Verdicts)
     _nodes_due: float = 0.0  # when to look at the nodes again, on the monotonic clock
 
     def look(self, control: Control) -> None:
         """Look at every run once: one runs at a time, in the order of submission."""
         self._note_nodes(control)
         for folder in run_folders(self.settings.runs):
-            if verdict(folder).state.ended:
+            if self.verdicts.of(folder).state.ended:
                 self._settle(folder, control)
                 continue
             if not self._foreign(folder):

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from superlink.checkpoints import Checkpoints
 from superlink.ledger import Ledger
 from superlink.run_config import RunConfig
 
-__all__ = ["RunFolder", "RunState", "Verdict", "run_folders", "verdict"]
+__all__ = ["RunFolder", "RunState", "Verdict", "Verdicts", "run_folders", "verdict"]
 
 # Errors that another attempt would meet again: a rule has decided, not an accident.
 BY_RULE = ("BudgetError", "ConfigurationError", "ParticipationError", "SpecMismatchError")
@@ -155,12 +156,37 @@ class RunFolder:
         file = self.directory / "given-up"
         return file.read_text(encoding="utf-8") if file.exists() else ""
 
+    @property
+    def written_at(self) -> tuple[int, ...]:
+        """Changes whenever something is written that decides where the run stands; 0 stands for no file.
+
+        SQLite's readers make and remove an empty log beside the ledger; only its writers fill it.
+        """
+        names = (self.ledger.name, f"{self.ledger.name}-wal", "stop", "given-up", "resumed")
+        ledger, log, *marks = (_state(self.directory / name) for name in names)
+        return (*ledger, *(log if log[1] else (0, 0)), *(part for mark in marks for part in mark))
+
     def _about(self) -> dict[str, Any]:
         try:
-            about = json.loads((self.directory / "run.json").read_text(encoding="utf-8"))
+            file = self.directory / "run.json"
+            about: dict[str, Any] = _read_about(file, file.stat().st_mtime_ns)
         except (OSError, ValueError) as error:
             raise RunError(f"there is no run {self.name} in {self.runs}") from error
-        return about if isinstance(about, dict) else {}
+        return about
+
+
+@lru_cache(maxsize=1000)  # written once, and asked for again and again by what is resident
+def _read_about(file: Path, _written: int) -> dict[str, Any]:
+    about = json.loads(file.read_text(encoding="utf-8"))
+    return about if isinstance(about, dict) else {}
+
+
+def _state(file: Path) -> tuple[int, int]:
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
 
 
 def run_folders(runs: Path) -> list[RunFolder]:
@@ -215,6 +241,21 @@ def verdict(folder: RunFolder) -> Verdict:
         if said.error.__name__ in BY_RULE:
             return said
     return Verdict(RunState.RUNNING if submitted or attempts else RunState.QUEUED)
+
+
+class Verdicts:
+    """Verdicts for who asks again and again: each stands until something is written about its run."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[tuple[int, ...], Verdict]] = {}
+
+    def of(self, folder: RunFolder) -> Verdict:
+        """Return where a run stands."""
+        written = folder.written_at  # before it is judged: what is written meanwhile is seen next time
+        known = self._known.get(folder.name)
+        if known is None or known[0] != written:
+            known = self._known[folder.name] = written, verdict(folder)
+        return known[1]
 
 
 def _failed(said: str) -> Verdict:
