@@ -102,7 +102,7 @@ def test_what_nodes_tell_is_theirs_alone(tmp_path, shown):
             'fedlora_node_online{}': 0.0,
             'fedlora_open_files{part="made-up"}': 1.0,
             'fedlora_disk_free_bytes{part="trainer"}': math.inf,
-            "clock_seconds": math.nan,
+            "clock_seconds": math.inf,
             "loss": 1.0,
         },
     )  # fmt: skip
@@ -195,6 +195,7 @@ def test_a_verdict_stands_until_something_is_written(tmp_path, monkeypatch):
     ledger = train(folder)
     assert state(1) is RunState.RUNNING
     ledger.end_attempt(1, "lost", "killed")
+    assert state(1) is RunState.RUNNING
     folder.stop()
     assert state(1) is RunState.STOPPED
     reader = Ledger(folder.ledger, readonly=True)
