@@ -16,7 +16,7 @@ from pathlib import Path
 from fedlora.environment import inherited
 from fedlora.errors import NotReadyError, PortInUseError, ProcessDiedError
 
-__all__ = ["Part", "Parts", "check_ports_free", "end_with_parent", "free_ports", "log_end"]
+__all__ = ["Part", "Parts", "check_ports_free", "end_with_parent", "free_ports", "log_end", "until_signalled"]
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 STOP_SECONDS = 10.0
@@ -154,6 +154,14 @@ def _signals_ignored() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def until_signalled() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set from now on: what a resident program waits for."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
 
 
 def _signal_name(number: int) -> str:

@@ -5,7 +5,6 @@ nodes are online, and what Flower itself has counted, the keeper notes.
 """
 
 import logging
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from fedlora.metrics.certificates import certificate_samples
 from fedlora.metrics.exposition import serve
 from fedlora.metrics.processes import process_samples, sibling_samples
 from fedlora.names import HOST, PORT
+from fedlora.processes import until_signalled
 from fedlora.rules import matching
 from superlink.ledger import Ledger
 from superlink.presence import read_presence
@@ -172,9 +172,7 @@ class CoordinatorSeries:
 def main(arguments: list[str]) -> int:
     """Answer scrapes until SIGTERM or SIGINT; return the exit code."""
     show()
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = until_signalled()
     try:
         check_rendered_version()
         settings = read_toml(ExporterSettings, Path(arguments[0]))

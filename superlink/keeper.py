@@ -8,7 +8,6 @@ nothing in memory that matters and may be killed at any moment; a second one wai
 import contextlib
 import fcntl
 import logging
-import signal
 import sys
 import threading
 import time
@@ -26,6 +25,7 @@ from fedlora.flower import app_bundle
 from fedlora.folders import check_room
 from fedlora.heartbeat import Heartbeat
 from fedlora.log import report, show
+from fedlora.processes import until_signalled
 from superlink.control import Attempt, Control
 from superlink.engine import serve_part
 from superlink.ledger import Ledger
@@ -285,9 +285,7 @@ def _alone(runs: Path, stopped: threading.Event) -> Iterator[None]:
 def main(arguments: list[str]) -> int:
     """Look after the runs until SIGTERM or SIGINT; return the exit code."""
     show()
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = until_signalled()
     try:
         check_rendered_version()
         settings = read_toml(KeeperSettings, Path(arguments[0]))

@@ -11,7 +11,6 @@ It also serves the site's metrics, where its settings say so.
 import contextlib
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -24,7 +23,7 @@ from fedlora.config import read_toml
 from fedlora.environment import check_rendered_version
 from fedlora.errors import FedloraError
 from fedlora.log import report, show
-from fedlora.processes import end_with_parent
+from fedlora.processes import end_with_parent, until_signalled
 from supernode.heartbeat import node_heartbeat
 from supernode.settings import NodeSettings
 from supernode.withdrawal import refuse_left
@@ -40,9 +39,7 @@ log = logging.getLogger("fedlora.supernode")
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
     show()
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped = until_signalled()
     try:
         check_rendered_version()
         settings = read_toml(NodeSettings, Path(arguments[0]))

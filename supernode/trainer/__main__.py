@@ -1,15 +1,14 @@
 """The trainer's program: ``python -m supernode.trainer trainer.toml``."""
 
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
 from fedlora.config import read_toml
 from fedlora.environment import check_rendered_version
 from fedlora.errors import FedloraError
 from fedlora.log import report, show
+from fedlora.processes import until_signalled
 from supernode.trainer.confinement import deny_network
 from supernode.trainer.settings import TrainerSettings
 
@@ -30,10 +29,7 @@ def main(arguments: list[str]) -> int:
     except (FedloraError, OSError) as error:
         return report(error)
     log.info("site %s: trainer is ready", settings.site)
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    ended.wait()
+    until_signalled().wait()
     server.stop(grace=2).wait()
     return 0
 
