@@ -33,7 +33,7 @@ from flwr.supercore.run import Run, RunNotRunningException
 from supernode.fleet import observed_fleet_stub
 from supernode.guard import REFUSED, Guard
 from supernode.settings import NodeSettings
-from supernode.traffic import Traffic
+from supernode.traffic import Direction, Traffic
 from supernode.wire_meter import WireMeter
 
 __all__ = ["PickUp", "install"]
@@ -76,11 +76,14 @@ class Seam:
     guard : Guard or None
         Who decides about runs; None admits every run.
     carrying : callable
-        Given the id of a run, returns a context in which its messages are carried.
+        Given the id of a run and a direction, returns a context in which its messages are carried.
     """
 
     def __init__(
-        self, functions: tuple[Any, ...], guard: Guard | None, carrying: Callable[[int], AbstractContextManager[None]]
+        self,
+        functions: tuple[Any, ...],
+        guard: Guard | None,
+        carrying: Callable[[int, Direction], AbstractContextManager[None]],
     ) -> None:
         self.node_id, self._receive, self._send, self._get_run, self._get_fab, *rest = functions
         self._pull, self._push, self._confirm = rest
@@ -117,24 +120,24 @@ class Seam:
     def send(self, message: Message, tree: ObjectTree, seconds: float) -> tuple[set[str], str]:
         """Announce an answer, and look out for the next message from now on."""
         self.pick_up.note_message()
-        with self.carrying(message.metadata.run_id):
+        with self.carrying(message.metadata.run_id, "up"):
             announced: tuple[set[str], str] = self._send(message, tree, seconds)
             return announced
 
     def push(self, run_id: int, *arguments: Any) -> None:
         """Send an object of an answer."""
-        with self.carrying(run_id):
+        with self.carrying(run_id, "up"):
             self._push(run_id, *arguments)
 
     def pull(self, run_id: int, object_id: str) -> bytes:
         """Fetch an object of a message."""
-        with _run_may_end(), self.carrying(run_id):
+        with _run_may_end(), self.carrying(run_id, "down"):
             content: bytes = self._pull(run_id, object_id)
             return content
 
     def confirm(self, run_id: int, object_id: str) -> None:
         """Say that a message is here."""
-        with _run_may_end(), self.carrying(run_id):
+        with _run_may_end(), self.carrying(run_id, "down"):
             self._confirm(run_id, object_id)
 
     def get_run(self, run_id: int) -> Run:
@@ -148,7 +151,7 @@ class Seam:
     def _admits(self, message: Message) -> bool:
         run_id = message.metadata.run_id
         if run_id not in self.runs:
-            with self.carrying(run_id):
+            with self.carrying(run_id, "down"):
                 run = self._get_run(run_id)
                 fab = self._get_fab(run.fab_hash, run_id)
             objection = self.guard.objection(run, fab) if self.guard else None
@@ -163,7 +166,7 @@ class Seam:
         reply = Message(Error(code=REFUSED, reason=reason), reply_to=message)
         reply.metadata.__dict__["_message_id"] = reply.object_id  # as Flower sets it where it makes replies itself
         objects = get_all_nested_objects(reply)
-        with self.carrying(message.metadata.run_id):
+        with self.carrying(message.metadata.run_id, "up"):
             wanted, session = self._send(reply, get_object_tree(reply), 0.0)
             for object_id in wanted:
                 self._push(message.metadata.run_id, session, object_id, objects[object_id].deflate())

@@ -29,7 +29,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (flower_run TEXT NOT NULL UNIQUE, name TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counts (
     flower_run TEXT NOT NULL, metric TEXT NOT NULL, direction TEXT NOT NULL, codec TEXT NOT NULL,
-    value INTEGER NOT NULL, PRIMARY KEY (flower_run, metric, direction, codec)
+    value NUMERIC NOT NULL, PRIMARY KEY (flower_run, metric, direction, codec)
 ) WITHOUT ROWID;
 """
 # A run that nobody has named yet goes by Flower's id; what is no run's stands under "".
@@ -53,7 +53,7 @@ class Wire(NamedTuple):
 
 class _Count(NamedTuple):
     metric: str
-    value: int
+    value: float
     direction: str = ""
     codec: str = ""
 
@@ -94,6 +94,10 @@ class Traffic:
         """Count bytes of a run's messages with their envelopes, as Flower counts them."""
         metric = "fedlora_message_bytes_total"
         self._add(flower_run, [_Count(metric, size, way) for way, size in (("down", down), ("up", up)) if size])
+
+    def spend(self, flower_run: int, direction: Direction, seconds: float) -> None:
+        """Count the time in which a run's messages were carried."""
+        self._add(flower_run, [_Count("fedlora_transfer_seconds_total", seconds, direction)])
 
     def call(self, flower_run: int, calls: int) -> None:
         """Count remote calls for a run."""
@@ -167,6 +171,6 @@ def _message(direction: Direction, payload: Payload | None) -> list[_Count]:
     return counts
 
 
-def _sample(run: str, metric: str, direction: str, codec: str, value: int) -> Sample:
+def _sample(run: str, metric: str, direction: str, codec: str, value: float) -> Sample:
     labels = {"run": run, "direction": direction, "codec": codec}
     return Sample(metric, float(value), {label: text for label, text in labels.items() if text})

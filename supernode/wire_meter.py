@@ -9,12 +9,13 @@ import socket
 import stat
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from supernode.flower_sizes import Sizes
-from supernode.traffic import Traffic, Wire
+from supernode.traffic import Direction, Traffic, Wire
 
 __all__ = ["WireMeter", "connections"]
 
@@ -36,6 +37,8 @@ class WireMeter:
         Where it is counted.
     """
 
+    clock = staticmethod(time.monotonic)
+
     def __init__(self, port: int, traffic: Traffic) -> None:
         self.port = port
         self.traffic = traffic
@@ -43,6 +46,8 @@ class WireMeter:
         self._seen: dict[int, Wire] = {}
         self._carried: Counter[int] = Counter()  # Flower run: transfers of it under way
         self._calls: Counter[int] = Counter()  # Flower run: calls not yet written down
+        self._ways: Counter[tuple[int, Direction]] = Counter()  # the same by direction, and since when there are any
+        self._since: dict[tuple[int, Direction], float] = {}
         self._here = threading.local()
 
     def start(self) -> None:
@@ -56,12 +61,19 @@ class WireMeter:
         threading.Thread(target=look, name="wire-meter", daemon=True).start()
 
     @contextmanager
-    def carrying(self, flower_run: int) -> Iterator[None]:
-        """Count what passes meanwhile for a run; where several are carried at once, for the one that came first."""
+    def carrying(self, flower_run: int, direction: Direction) -> Iterator[None]:
+        """Count what passes meanwhile for a run; where several are carried at once, for the one that came first.
+
+        Its time counts as well; where several objects of a run are carried in one direction at once, once.
+        """
+        way = flower_run, direction
         with self._lock:
             if not self._carried[flower_run]:
                 self._book()
             self._carried[flower_run] += 1
+            if not self._ways[way]:
+                self._since[way] = self.clock()
+            self._ways[way] += 1
         self._here.run = flower_run
         try:
             yield
@@ -72,6 +84,10 @@ class WireMeter:
                     self._book()
                 self._carried[flower_run] -= 1
                 self._carried += Counter()  # drops what is at 0
+                self._ways[way] -= 1
+                if not self._ways[way]:
+                    self.traffic.spend(flower_run, direction, self.clock() - self._since.pop(way))
+                    del self._ways[way]
 
     def note_call(self) -> None:
         """Count a remote call for the run that this thread carries, if it carries one."""

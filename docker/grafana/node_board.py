@@ -94,6 +94,34 @@ NODE = Board(
                     least=0,
                 ),
                 Panel(
+                    "Download and upload",
+                    "Time so far in which the node fetched messages of runs, and sent its answers.",
+                    (
+                        (
+                            "max by (run, node, direction) "
+                            '(fedlora_transfer_seconds_total{node=~"$node", run=~"$run"})',
+                            "{{run}} {{node}} {{direction}}",
+                        ),
+                    ),
+                    unit="s",
+                    least=0,
+                ),
+                Panel(
+                    "Envelopes",
+                    "Share of messages that is not payload: their envelopes, and questions and answers without an "
+                    "adapter.",
+                    (
+                        (
+                            "1 - max by (run, node, direction) "
+                            '(fedlora_payload_bytes_total{node=~"$node", run=~"$run"}) / max by (run, node, direction) '
+                            '(fedlora_message_bytes_total{node=~"$node", run=~"$run"})',
+                            "{{run}} {{node}} {{direction}}",
+                        ),
+                    ),
+                    unit="percentunit",
+                    least=0,
+                ),
+                Panel(
                     "Idle",
                     "Bytes of the TCP streams so far while no message was carried: looks for messages, and heartbeats.",
                     (

@@ -265,6 +265,16 @@ CATALOGUE = (
         told=True,
     ),
     Metric(
+        "fedlora_transfer_seconds_total",
+        "counter",
+        Area.TRAFFIC,
+        ("run", "node", "direction"),
+        "Time in which a node fetched a run's messages (download), or sent its answers (upload)",
+        NODE_BYTES + " From the first byte asked for to the last. Leaves out the look that found the message, and the "
+        "coordinator's way between SuperLink and ServerApp; both are in the phase transfer of the node's turns.",
+        told=True,
+    ),
+    Metric(
         "fedlora_messages_total",
         "counter",
         Area.TRAFFIC,

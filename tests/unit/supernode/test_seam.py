@@ -20,7 +20,7 @@ class Refusal(grpc.RpcError):
         return "Invalid node ID"
 
 
-def make(receive=None, carrying=lambda _run: nullcontext(), **changes):
+def make(receive=None, carrying=lambda _run, _way: nullcontext(), **changes):
     names = ("send", "get_run", "get_fab", "pull", "push", "confirm")
     functions = {**dict.fromkeys(names), **changes}
     return Seam((1, receive, *(functions[name] for name in names)), guard=None, carrying=carrying)
@@ -119,10 +119,10 @@ def test_what_carries_a_message_is_carried_for_its_run_and_a_look_for_one_is_not
     carried, said = [], []
 
     @contextmanager
-    def carrying(run):
-        carried.append(run)
+    def carrying(run, way):
+        carried.extend((run, way))
         yield
-        carried.pop()
+        carried.clear()
 
     message = SimpleNamespace(metadata=SimpleNamespace(run_id=9))
     names = ("send", "get_run", "get_fab", "pull", "push", "confirm")
@@ -136,6 +136,7 @@ def test_what_carries_a_message_is_carried_for_its_run_and_a_look_for_one_is_not
     confirm(9, "object")
     send(message, "tree", 0.0)
     push(9, "session", "object", b"")
-    ways = ("get_run", "get_fab", "pull", "confirm", "send", "push")
-    assert said == [("receive",), *((way, 9) for way in ways)]
+    down, up = ("get_run", "get_fab", "pull", "confirm"), ("send", "push")
+    carrying_down, carrying_up = [(call, 9, "down") for call in down], [(call, 9, "up") for call in up]
+    assert said == [("receive",), *carrying_down, *carrying_up]
     assert carried == []
