@@ -29,7 +29,7 @@ from fedlora.rules import matching
 from superlink.ledger import Ledger
 from superlink.presence import read_presence
 from superlink.runs import RunFolder, Verdicts, run_folders
-from superlink.series import run_series, told_series
+from superlink.series import standing_series, told_series, work_mark, work_series
 
 __all__ = ["COORDINATOR", "CoordinatorSeries", "ExporterSettings"]
 
@@ -67,7 +67,9 @@ class _Shown:
     file: int | None  # the ledger's inode
     ledger: Ledger | None = None
     stamp: object = None
-    own: list[Sample] = field(default_factory=list)
+    mark: object = None
+    standing: list[Sample] = field(default_factory=list)
+    work: list[Sample] = field(default_factory=list)
     told: list[tuple[float, Sample]] = field(default_factory=list)
 
 
@@ -104,7 +106,8 @@ class CoordinatorSeries:
             except RunError as error:  # a run whose ledger cannot be read hides no other
                 self._say(f"run {folder.name}", str(error))
                 continue
-            yield from shown.own
+            yield from shown.standing
+            yield from shown.work
             for at, sample in shown.told:  # of what a node has told in several runs, the newest stands
                 if sample.key not in newest or newest[sample.key][0] < at:
                     newest[sample.key] = at, sample
@@ -126,8 +129,12 @@ class CoordinatorSeries:
         state = self._verdicts.of(folder).state
         stamp = state, shown.ledger and shown.ledger.version()
         if stamp != shown.stamp:
-            shown.own = run_series(folder.config(epoch=1), state, folder.submitted_at, shown.ledger)
-            shown.told = [] if shown.ledger is None else list(told_series(shown.ledger, folder.name))
+            config = folder.config(epoch=1)
+            shown.standing = standing_series(config, state, folder.submitted_at, shown.ledger)
+            if shown.ledger is not None and (mark := work_mark(shown.ledger)) != shown.mark:
+                shown.work = work_series(config, shown.ledger)
+                shown.told = list(told_series(shown.ledger, folder.name))
+                shown.mark = mark
             shown.stamp = stamp
         return shown
 

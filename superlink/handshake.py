@@ -7,11 +7,10 @@ from fedlora.errors import ParticipationError, SpecMismatchError, WireError
 from fedlora.wire import AdapterSpec
 from fedlora.wire.flower_message import Answer, Request
 from superlink.grid import Question, Sites
-from superlink.run_config import RunConfig
+from superlink.run_config import CODEC, RunConfig
 
-__all__ = ["CODEC", "Agreement"]
+__all__ = ["Agreement"]
 
-CODEC = "fp32"
 LOAD_SECONDS = 120.0  # a trainer may have to load another recipe first
 log = logging.getLogger("fedlora.superlink")
 

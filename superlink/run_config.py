@@ -9,7 +9,9 @@ from fedlora.federation import Federation, RunDefaults
 from superlink.budget import BOARD_BYTES
 from superlink.participation import Participation
 
-__all__ = ["RunConfig"]
+__all__ = ["CODEC", "RunConfig"]
+
+CODEC = "fp32"  # in which updates travel
 
 MEGABYTE = 10**6
 HOUR = 3600.0

@@ -9,20 +9,19 @@ from typing import Any
 from fedlora.errors import by_name
 from fedlora.metrics import Sample
 from fedlora.phases import Phase
-from superlink.handshake import CODEC
 from superlink.ledger import Ledger
-from superlink.run_config import RunConfig
+from superlink.run_config import CODEC, RunConfig
 from superlink.runs import RunState
 
-__all__ = ["run_series", "told_series"]
+__all__ = ["standing_series", "told_series", "work_mark", "work_series"]
 
 OUTCOMES = ("answered", "refused", "failed", "late", "lost")
 ROUND_STATES = ("training", "aggregated", "failed", "discarded")
 OWN = ("fedlora_payload_bytes_total",)  # told by nodes as well; here the ledger's own count stands
 
 
-def run_series(config: RunConfig, state: RunState, submitted_at: float, ledger: Ledger | None) -> list[Sample]:
-    """Return all samples of a run but those that its nodes tell.
+def standing_series(config: RunConfig, state: RunState, submitted_at: float, ledger: Ledger | None) -> list[Sample]:
+    """Return the samples that say where a run stands: what changes with every sign of life.
 
     Parameters
     ----------
@@ -43,9 +42,22 @@ def run_series(config: RunConfig, state: RunState, submitted_at: float, ledger: 
         *_limits(config),
     ]
     if ledger is not None:
-        for part in (_attempts, _budget, _rounds, _newest_round, _turns, _training, _flower):
+        for part in (_attempts, _budget, _flower):
             samples += part(config, ledger)
     return samples
+
+
+def work_series(config: RunConfig, ledger: Ledger) -> list[Sample]:
+    """Return the samples of a run's rounds and turns; they are the same as long as `work_mark` is."""
+    return [sample for part in (_rounds, _newest_round, _turns, _training) for sample in part(config, ledger)]
+
+
+def work_mark(ledger: Ledger) -> tuple[Any, ...]:
+    """Return what changes whenever a round or a turn does, or a node tells something; costs a fraction of all sums."""
+    turns = "SELECT COUNT(*), SUM(tries), SUM(dropped), SUM(bytes_up), SUM(outcome != 'asked') FROM turns"
+    rounds = "SELECT COUNT(*), SUM(ended_at IS NOT NULL), SUM(state = 'discarded') FROM rounds"
+    told = "SELECT COUNT(*), MAX(at) FROM reports"
+    return tuple(ledger.read(question)[0] for question in (turns, rounds, told))
 
 
 def told_series(ledger: Ledger, run: str) -> Iterator[tuple[float, Sample]]:

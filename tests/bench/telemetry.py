@@ -25,12 +25,11 @@ from fedlora.cli.local.federation import LocalFederation
 from fedlora.cli.local.supervisor import start
 from fedlora.domains import domain
 from fedlora.federation import Coordinator, Federation, Keeper, Paths, Resources, Site, SitePolicy
-from fedlora.metrics.exposition import serve
 from fedlora.processes import Parts, free_ports
 from fedlora.recipes import Recipe
+from fedlora.settings_file import write_settings
 from fedlora.shards import read_records
 from fedlora.shards.records import write_records
-from superlink.exporter import CoordinatorSeries, ExporterSettings
 from superlink.ledger import Ledger, TurnRow
 from superlink.run_config import RunConfig
 from superlink.runs import RunFolder, RunState, verdict
@@ -103,7 +102,15 @@ def scraped(local: LocalFederation) -> Iterator[None]:
 def fetch(port: int) -> int:
     """Scrape once; return the number of series."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
-        return sum(not line.startswith(b"#") for line in response.read().splitlines())
+        return int(response.read().count(b"\nfedlora_"))
+
+
+def answers(port: int) -> bool:
+    """Whether an exporter answers at a port yet."""
+    try:
+        return fetch(port) > 0
+    except OSError:
+        return False
 
 
 def train(local: LocalFederation, name: str) -> list[TurnRow]:
@@ -145,19 +152,23 @@ def compare(pairs: int, rounds: int, steps: int) -> Iterator[str]:
 
 
 def time_scrapes() -> str:
-    """Return, as a line of JSON, what scrapes take of a process of its own, as the exporter is one."""
-    with tempfile.TemporaryDirectory(prefix="fedlora-bench-") as folder:
-        runs, port = Path(folder), free_ports(1)[0]
+    """Return, as a line of JSON, what scrapes take, from the question to the last byte of the exporter's answer."""
+    with tempfile.TemporaryDirectory(prefix="fedlora-bench-") as folder, Parts(Path(folder)) as parts:
+        runs, port = Path(folder) / "runs", free_ports(1)[0]
+        runs.mkdir()
         ledger = fill(RunFolder(runs, "many"), [f"site-{number}" for number in range(1, MANY_SITES + 1)])
-        settings = ExporterSettings(f"127.0.0.1:{port}", runs, runs / "none", runs / "none")
-        stop = serve(CoordinatorSeries(settings).samples, "127.0.0.1", port)
+        none = Path(folder) / "none"
+        settings = {"listen": f"127.0.0.1:{port}", "runs": runs, "ca-certificate": none, "server-certificate": none}
+        file = write_settings(settings, Path(folder) / "exporter.toml")
+        parts.start("exporter", [sys.executable, "-m", "superlink.exporter", str(file)], {})
+        parts.wait_until(lambda: answers(port), "the exporter", 60)
         seconds, series = [], 0
         for _ in range(SCRAPES):
             ledger.note_alive(1)  # so that the exporter has to look again
             began = time.perf_counter()
             series = fetch(port)
             seconds.append(time.perf_counter() - began)
-        stop()
+            time.sleep(0.02)
         ledger.close()
     figures = {
         "figure": "seconds of a scrape",
