@@ -105,7 +105,6 @@ class Keeper:
 
     def look(self, control: Control) -> None:
         """Look at every run once: one runs at a time, in the order of submission."""
-        self._note_nodes(control)
         for folder in run_folders(self.settings.runs):
             if self.verdicts.of(folder).state.ended:
                 self._settle(folder, control)
@@ -114,7 +113,7 @@ class Keeper:
                 self._look_at(folder, control)
             return
 
-    def _note_nodes(self, control: Control) -> None:
+    def note_nodes(self, control: Control) -> None:
         """Note, every few seconds, which nodes are online."""
         if time.monotonic() >= self._nodes_due:
             note_presence(self.settings.runs, control.nodes())
@@ -309,6 +308,7 @@ def _serve(keeper: Keeper, control: Control, stopped: threading.Event) -> None:
         try:
             keeper.look(control)
             check_room(runs, ROOM_BYTES, RunError)
+            keeper.note_nodes(control)  # after that: a full disk is named wherever the SuperLink is
             heartbeat.note()
             said = ""
         except (ControlError, RunError, OSError) as error:  # the SuperLink is away, or the disk is full
