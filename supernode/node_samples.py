@@ -18,7 +18,6 @@ from supernode.trainer_client import TrainerClient
 __all__ = ["CLOCK", "NodeSamples"]
 
 CLOCK = "clock_seconds"  # the figure by which an answer carries the node's clock
-RETRANSMITTED = "fedlora_retransmitted_bytes_total"
 TRAINER_SECONDS = 2.0
 log = logging.getLogger("fedlora.supernode")
 
@@ -51,7 +50,7 @@ class NodeSamples:
 
     def all(self) -> list[Sample]:
         """Return everything, for the site's own eyes."""
-        return [*_with_nothing_lost(self._traffic.samples()), *self._read(self._sources)]
+        return [*self._traffic.samples(), *self._read(self._sources)]
 
     def figures(self, flower_run: int, *, withdrawn: bool = False) -> dict[str, float]:
         """Return what an answer in a run carries: this run's traffic and the rest, as far as the policy allows.
@@ -59,7 +58,7 @@ class NodeSamples:
         A site that does not take part does not ask its trainer.
         """
         sources = [source for source in self._sources if not (withdrawn and source == "the trainer")]
-        samples = [*_with_nothing_lost(self._traffic.samples(flower_run)), *self._read(sources)]
+        samples = [*self._traffic.samples(flower_run), *self._read(sources)]
         allowed = self.settings.figures
         clock = {CLOCK: time.time()} if Area.HEALTH in allowed else {}
         return clock | write_samples(sample for sample in samples if metric(sample.name).area in allowed)
@@ -80,11 +79,3 @@ class NodeSamples:
 
     def _certificate(self) -> list[Sample]:
         return certificate_samples({"ca": self.settings.ca_certificate})
-
-
-def _with_nothing_lost(traffic: list[Sample]) -> list[Sample]:
-    """Return what was counted; where bytes were carried and none was sent again, that is 0 and not unknown."""
-    names = {sample.name for sample in traffic}
-    if RETRANSMITTED in names or "fedlora_idle_wire_bytes_total" not in names:
-        return traffic
-    return [*traffic, Sample(RETRANSMITTED, 0.0)]

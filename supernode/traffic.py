@@ -87,8 +87,7 @@ class Traffic:
         """Count bytes that connections carried, for a run or for none."""
         metric = "fedlora_idle_wire_bytes_total" if flower_run is None else "fedlora_wire_bytes_total"
         self._add(flower_run, (_Count(metric, wire.down, "down"), _Count(metric, wire.up, "up")))
-        if wire.again:
-            self._add(None, (_Count("fedlora_retransmitted_bytes_total", wire.again),))
+        self._add(None, (_Count("fedlora_retransmitted_bytes_total", wire.again),))  # also 0: known, not absent
 
     def transfer(self, flower_run: int, down: int, up: int) -> None:
         """Count bytes of a run's messages with their envelopes, as Flower counts them."""

@@ -100,20 +100,6 @@ def test_what_the_policy_does_not_list_stays(node, allowed):
     assert {str(metric(sample.name).area) for sample in samples.all()} == {"traffic", "resources", "health"}
 
 
-def test_where_bytes_were_carried_and_none_was_sent_again_that_is_told(node, tmp_path):
-    told, before = node(Trainer()), "fedlora_retransmitted_bytes_total{}"
-    others = {sample.name for sample in told.all()}
-    assert (before in told.figures(7)) == ("fedlora_retransmitted_bytes_total" in others)
-    (tmp_path / "quiet").mkdir()
-    quiet = Traffic(tmp_path / "quiet")
-    told._traffic = quiet
-    assert before not in told.figures(7)  # nothing was carried: unknown
-    quiet.carry(None, Wire(5, 5, 0))
-    assert told.figures(7)[before] == 0.0
-    quiet.carry(None, Wire(5, 5, 3))
-    assert told.figures(7)[before] == 3.0
-
-
 def test_a_trainer_that_does_not_answer_is_absent_and_said_once(node, caplog):
     trainer = Trainer(TrainerError("the site's trainer is not there"))
     samples = node(trainer)

@@ -117,3 +117,16 @@ def test_a_disk_that_takes_nothing_is_said_once_and_stops_nobody(tmp_path, caplo
     assert [record.getMessage() for record in caplog.records] == [
         f"{tmp_path}/nowhere/traffic.sqlite: what passes at this node is not counted: unable to open database file"
     ]
+
+
+def test_that_nothing_was_sent_again_is_known_once_anything_was_carried(tmp_path):
+    traffic = Traffic(tmp_path)
+
+    def again() -> list[float]:
+        return [sample.value for sample in traffic.samples() if sample.name == "fedlora_retransmitted_bytes_total"]
+
+    assert again() == []
+    traffic.carry(7, Wire(5, 5, 0))
+    assert again() == [0.0]
+    traffic.carry(None, Wire(5, 5, 3))
+    assert again() == [3.0]
