@@ -37,8 +37,7 @@ def serve_part(part: str, listen: str, state: Path | None = None) -> Callable[[]
     def samples() -> list[Sample]:
         return [sample.of(COORDINATOR) for sample in process_samples(part, state=state)]
 
-    host, _, port = listen.rpartition(":")
-    return serve(samples, host, int(port))
+    return serve(samples, listen)
 
 
 def main(arguments: list[str]) -> int:

@@ -184,8 +184,7 @@ def main(arguments: list[str]) -> int:
         check_rendered_version()
         settings = read_toml(ExporterSettings, Path(arguments[0]))
         settings.runs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        host, _, port = settings.listen.rpartition(":")
-        stop = serve(CoordinatorSeries(settings).samples, host, int(port))
+        stop = serve(CoordinatorSeries(settings).samples, settings.listen)
     except (FedloraError, OSError) as error:
         return report(error)
     stopped.wait()

@@ -73,11 +73,10 @@ def _exporting(settings: NodeSettings) -> Iterator[None]:
             from supernode.traffic import Traffic
             from supernode.trainer_client import TrainerClient
 
-            host, _, port = settings.metrics.rpartition(":")
             traffic = Traffic(settings.state)
             samples = NodeSamples(settings, traffic, TrainerClient(settings.trainer), os.getpid())
             ending.callback(traffic.close)
-            ending.callback(serve(lambda: [sample.of(settings.site) for sample in samples.all()], host, int(port)))
+            ending.callback(serve(lambda: [sample.of(settings.site) for sample in samples.all()], settings.metrics))
         yield
 
 

@@ -59,8 +59,8 @@ class Exporter(Collector):
         return families(self.samples())
 
 
-def serve(samples: Callable[[], Iterable[Sample]], host: str, port: int) -> Callable[[], None]:
-    """Answer scrapes at ``http://host:port/metrics`` in a thread; return what ends that.
+def serve(samples: Callable[[], Iterable[Sample]], listen: str) -> Callable[[], None]:
+    """Answer scrapes at ``http://LISTEN/metrics``, where `listen` is HOST:PORT, in a thread; return what ends that.
 
     Raises
     ------
@@ -69,17 +69,16 @@ def serve(samples: Callable[[], Iterable[Sample]], host: str, port: int) -> Call
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Exporter(samples))
+    host, _, port = listen.rpartition(":")
     try:
-        server, thread = start_http_server(port, host, registry)
+        server, thread = start_http_server(int(port), host, registry)
     except OSError as error:
-        raise PortInUseError(
-            f"metrics cannot be served at {host}:{port}: {error.strerror}; choose another port"
-        ) from error
+        raise PortInUseError(f"metrics cannot be served at {listen}: {error.strerror}; choose another port") from error
 
     def stop() -> None:
         server.shutdown()
         server.server_close()
         thread.join()
 
-    log.info("metrics at http://%s:%d/metrics", host, port)
+    log.info("metrics at http://%s/metrics", listen)
     return stop

@@ -27,7 +27,7 @@ def asked(prometheus):
     ports = free_ports(len(sources))
     with ExitStack() as running:
         for samples, port in zip(sources.values(), ports, strict=True):
-            running.callback(serve(samples, "127.0.0.1", port))
+            running.callback(serve(samples, f"127.0.0.1:{port}"))
         server = prometheus({job: [f"127.0.0.1:{port}"] for job, port in zip(sources, ports, strict=True)})
         for rule in rules("record"):
             server.wait_for(rule["record"])

@@ -57,7 +57,7 @@ def free_port():
 def exporter(of, port=None):
     """Serve samples; yield their address."""
     port = port or free_port()
-    stop = serve(lambda: of, "127.0.0.1", port)
+    stop = serve(lambda: of, f"127.0.0.1:{port}")
     try:
         yield f"http://127.0.0.1:{port}/metrics"
     finally:
