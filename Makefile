@@ -15,7 +15,7 @@ BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
 .PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
-.PHONY: bench-telemetry test-docker test-fast lint format docs proto clean
+.PHONY: bench-aggregation bench-rounds bench-telemetry bench-train bench-wire clean docs format lint proto test-docker test-fast
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -28,6 +28,10 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable '.[train,eval,plot,dev]'
+	touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed-dev
+	$(PIP) --editable '.[train,eval,plot,dev,bench]'
 	touch $@
 
 install: $(VENV)/installed        ## install into .venv
@@ -70,8 +74,22 @@ test-docker: install-dev  ## the tests that need a Docker engine; they build the
 test-fast: install-dev  ## the unit tests alone
 	$(BIN)/python -m pytest tests/unit
 
+bench-aggregation: install-dev  ## how fast, in how much memory and how exactly updates are aggregated
+	$(BIN)/python tests/bench/aggregation.py
+
 bench-telemetry: install-dev  ## what exporting and scraping cost, telling against silent; on a quiet machine
 	$(BIN)/python tests/bench/telemetry.py
+
+bench-rounds: install-dev  ## what a round without work costs, against Flower as its templates use it; on a quiet machine
+	$(BIN)/python tests/bench/rounds.py
+
+bench-wire: install-dev  ## what adapters take in each codec, and what lossy ones cost
+	$(BIN)/python tests/bench/wire_bytes.py
+	$(BIN)/python tests/bench/wire_quality.py
+
+bench-train: $(VENV)/installed-bench  ## how fast a site trains, and how soon it begins; on a quiet machine
+	$(BIN)/python tests/bench/train.py
+	$(BIN)/python tests/bench/first_step.py
 
 lint: install-dev  ## format, lint, types, direction of imports, the Dockerfile
 	! git grep --line-number -E '^(<{7}|>{7})( |$$)'  # what a merge has left behind
@@ -85,9 +103,10 @@ format: install-dev  ## let ruff put the code in order
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: install  ## make the pages of all commands and of all metrics, and the dashboards, from the program
+docs: install  ## make the pages of commands, metrics and strategies, and the dashboards, from the program
 	$(BIN)/python -m fedlora.cli.commands_page docs/commands.md
 	$(BIN)/python -m fedlora.metrics.page docs/metrics.md
+	$(BIN)/python -m fedlora.strategies.page docs/strategies.md
 	$(BIN)/python docker/grafana/board_files.py
 
 proto: install-dev  ## make the trainer's stubs from its contract

@@ -15,7 +15,7 @@ from fedlora.processes import free_ports
 
 FOLDER = Path("demo") / "docker"
 NAME, RUN = "demo-docker", "first"
-RECIPE = '[[recipe]]\ndomain = "finance"\nrounds = 3\nsteps = 5\nbatch = 8\nlength = 128\n'
+RECIPE = '[[recipe]]\ndomain = "finance"\npreset = "quick"\nrounds = 3\nsteps = 5\nbatch = 8\nlength = 128\n'
 
 
 def main(arguments: list[str]) -> int:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedlora.recipes import Recipe
+
 __all__ = ["EvaluationSettings"]
 
 
@@ -12,8 +14,8 @@ class EvaluationSettings:
 
     Attributes
     ----------
-    domain : str
-        Domain of the records.
+    recipe : Recipe
+        What the adapter was trained with: domain of the records, and how they become texts.
     records : Path
         Held-out records, a shard folder or a plain file.
     base_model : Path
@@ -34,7 +36,7 @@ class EvaluationSettings:
         Cores to use.
     """
 
-    domain: str
+    recipe: Recipe
     records: Path
     base_model: Path
     base_model_name: str

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, cast
 from fedlora.errors import ConfigurationError
 from fedlora.rules import Rule, suggestion
 
-__all__ = ["Problem", "examine", "from_mapping", "hold_to_rules", "key_of", "load_toml", "read_toml", "refuse"]
+__all__ = ["Problem", "examine", "from_mapping", "hold_to_rules", "key_of", "keyed", "load_toml", "read_toml", "refuse"]
 
 Settings = TypeVar("Settings")
 _MISSING = object()
@@ -109,6 +109,11 @@ def hold_to_rules(instance: Any) -> None:
         _value(hint, getattr(instance, name), key_of(name), None, problems)
     if problems:
         raise ConfigurationError("; ".join(map(str, problems)))
+
+
+def keyed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a dataclass's fields by their keys in the file."""
+    return {key_of(name): value for name, value in values.items()}
 
 
 def key_of(field_name: str) -> str:

@@ -25,7 +25,8 @@
     |  |- CheckpointError          63   a checkpoint that cannot be written or read
     |  |- ReplacedError            64   an attempt that a newer one has replaced
     |  |- BudgetError              65   a run that would go beyond its budget
-    |  `- StoppedError             66   a run that somebody has stopped
+    |  |- StoppedError             66   a run that somebody has stopped
+    |  `- AggregationError         67   updates of which no adapter can be made
     `- EvaluationError             70   a score that could not be computed
 
 Exit codes are stable: 10-19 input, 20-29 identity, 30-39 processes, 40-49 site, 50-59 wire, 60-69 run, 70-79
@@ -36,6 +37,7 @@ from typing import ClassVar
 
 __all__ = [
     "AdapterError",
+    "AggregationError",
     "AlreadyUpError",
     "BaseModelError",
     "BudgetError",
@@ -230,6 +232,13 @@ class StoppedError(RunError):
 
     exit_code = 66
     hint = "somebody has stopped the run"
+
+
+class AggregationError(RunError):
+    """Updates of which no adapter can be made."""
+
+    exit_code = 67
+    hint = "no adapter can be made of the updates"
 
 
 class EvaluationError(FedloraError):

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -16,6 +17,7 @@ __all__ = [
     "AppBundle",
     "SuperLinkFiles",
     "app_bundle",
+    "bundle",
     "environment",
     "superexec_command",
     "superlink_command",
@@ -39,28 +41,30 @@ class AppBundle:
         return hashlib.sha256(self.content).hexdigest()
 
 
-@lru_cache
-def app_bundle() -> AppBundle:
-    """Return the kit's own app: the same bytes in every installation of one kit version.
+def bundle(contents: Mapping[str, bytes]) -> AppBundle:
+    """Pack the files of an app, by their paths in it.
 
     The entries are stored, not compressed: compressed bytes differ between builds of zlib, and with them the hash by
     which sites know the app. Layout as Flower 1.39 checks it: the files, then ``.info/CONTENT`` with a line
     ``path,sha256,bits`` for each.
     """
-    app = files("fedlora") / "app"
-    contents = {"pyproject.toml": (app / "pyproject.toml").read_bytes()}
     manifest = [
         f"{name},{hashlib.sha256(content).hexdigest()},{len(content) * 8}" for name, content in contents.items()
     ]
-    contents[".info/CONTENT"] = "\n".join(manifest).encode()
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as bundle:
-        for name, content in contents.items():
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as packed:
+        for name, content in {**contents, ".info/CONTENT": "\n".join(manifest).encode()}.items():
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.create_system = 3
             entry.external_attr = 0o100644 << 16
-            bundle.writestr(entry, content)
+            packed.writestr(entry, content)
     return AppBundle(buffer.getvalue())
+
+
+@lru_cache
+def app_bundle() -> AppBundle:
+    """Return the kit's own app: the same bytes in every installation of one kit version."""
+    return bundle({"pyproject.toml": (files("fedlora") / "app" / "pyproject.toml").read_bytes()})
 
 
 @dataclass(frozen=True)

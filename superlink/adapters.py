@@ -60,6 +60,6 @@ def _peft_config(spec: AdapterSpec) -> dict[str, object]:
         "inference_mode": True,
         "init_lora_weights": True,
         "target_modules": sorted({tensor.name.split(".lora_A.")[0].rsplit(".", 1)[1] for tensor in factors}),
-        "use_dora": False,
-        "use_rslora": False,
+        "use_dora": spec.adapter == "dora",
+        "use_rslora": spec.adapter == "rslora",
     }

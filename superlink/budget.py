@@ -35,8 +35,10 @@ class Budget:
 
     Attributes
     ----------
-    message_bytes : int
-        Payload of the largest message, one way: a broadcast or an update.
+    broadcast_bytes : int
+        Payload of the largest message to a site.
+    update_bytes : tuple of int
+        Payload of the largest message from a site in the rounds in turn: the first, those after it, and over again.
     sites : int
         How many are asked in a round.
     bytes : int
@@ -47,7 +49,8 @@ class Budget:
         Wall-clock since the first attempt began.
     """
 
-    message_bytes: int
+    broadcast_bytes: int
+    update_bytes: tuple[int, ...]
     sites: int
     bytes: int = 0
     rounds: int = 0
@@ -72,14 +75,21 @@ class Budget:
                     f"fit. Take fewer rounds or sites, or a larger budget"
                 )
 
-    def forecast_bytes(self, spending: Spending, rounds: int) -> int:
-        """Return the payload bytes of the whole run, if in each of `rounds` more rounds every site is asked once."""
-        return spending.bytes + rounds * self.round_bytes
+    def forecast_bytes(self, spending: Spending, rounds: int, done: int = 0) -> int:
+        """Return the payload bytes of the whole run, if in each of `rounds` rounds after `done` every site is asked."""
+        kinds = len(self.update_bytes)
+        updates = sum(self.update_bytes[number % kinds] for number in range(done, done + rounds))
+        return spending.bytes + self.sites * (rounds * self.broadcast_bytes + updates)
+
+    @property
+    def largest_update(self) -> int:
+        """Payload bytes of an update, at most."""
+        return max(self.update_bytes)
 
     @property
     def round_bytes(self) -> int:
         """Payload bytes of a round, both directions, at most."""
-        return 2 * self.sites * self.message_bytes
+        return self.sites * (self.broadcast_bytes + self.largest_update)
 
     def check_round(self, number: int, spending: Spending) -> None:
         """Check that round `number` fits, and warn once when the budget runs low.

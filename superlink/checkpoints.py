@@ -1,7 +1,8 @@
 """Checkpoints of a run: what a new attempt goes on from.
 
-A checkpoint is the folder ``checkpoints/round-0007``: the round's global adapter in PEFT's layout, its spec, and
-``checkpoint.json``, which names every other file with its hash. It is written under another name, made durable, and
+A checkpoint is the folder ``checkpoints/round-0007``: the round's global adapter in PEFT's layout, its spec, what the
+strategy goes on with where it keeps something (``strategy.safetensors``), and ``checkpoint.json``, which names every
+other file with its hash. It is written under another name, made durable, and
 put in its place in one step, inside a transaction of the ledger that a replaced attempt cannot enter (fencing). So
 either the round is in the ledger as aggregated and its checkpoint is there, or neither.
 """
@@ -9,11 +10,12 @@ either the round is in the ledger as aggregated and its checkpoint is there, or 
 import json
 import logging
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from fedlora.adapters.checkpoint import LAYOUT, NOTE, changed_files, checkpoint_folders, file_sha256
 from fedlora.errors import CheckpointError, WireError
@@ -24,6 +26,7 @@ from superlink.adapters import join_adapter, write_adapter
 
 __all__ = ["Checkpoint", "Checkpoints"]
 
+STATE = "strategy.safetensors"
 log = logging.getLogger("fedlora.superlink")
 
 
@@ -34,6 +37,7 @@ class Checkpoint:
     round: int
     adapter: Vector
     spec: AdapterSpec
+    state: Mapping[str, Vector] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -51,8 +55,21 @@ class Checkpoints:
         self.directory = directory
         self.keep = keep
 
-    def prepare(self, number: int, epoch: int, adapter: Vector, spec: AdapterSpec) -> Path:
+    def prepare(
+        self, number: int, epoch: int, adapter: Vector, spec: AdapterSpec, state: Mapping[str, Vector] | None = None
+    ) -> Path:
         """Write the checkpoint of round `number` under another name, durable on the disk, and return that folder.
+
+        Parameters
+        ----------
+        number, epoch : int
+            Round and attempt.
+        adapter : Vector
+            ``spec.size`` values.
+        spec : AdapterSpec
+            Of the adapter.
+        state : mapping, optional
+            What the strategy goes on with.
 
         Raises
         ------
@@ -65,6 +82,8 @@ class Checkpoints:
             unfinished.mkdir(mode=0o700, parents=True)
             write_adapter(adapter, spec, unfinished)
             (unfinished / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+            if state:
+                save_file(dict(state), unfinished / STATE)
             files = {file.name: file_sha256(file) for file in sorted(unfinished.iterdir())}
             about = {"layout": LAYOUT, "round": number, "epoch": epoch, "files": files}
             (unfinished / NOTE).write_text(json.dumps(about, indent=2), encoding="utf-8")
@@ -121,6 +140,7 @@ def _read(number: int, directory: Path) -> Checkpoint:
             raise CheckpointError(f"checkpoint {directory} is of round {about['round']}")
         spec = AdapterSpec.from_json((directory / "spec.json").read_text(encoding="utf-8"))
         tensors = load_file(directory / "adapter_model.safetensors")
-        return Checkpoint(number, join_adapter(tensors, spec), spec)
+        state = load_file(directory / STATE) if STATE in about["files"] else {}
+        return Checkpoint(number, join_adapter(tensors, spec), spec, state)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, WireError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {directory} is damaged: {error}") from error

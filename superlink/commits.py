@@ -1,6 +1,7 @@
 """Committing rounds: the checkpoint of one round is written while the next one is trained."""
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from fedlora.phases import Phase, Stopwatch
@@ -35,14 +36,16 @@ class Commits:
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
 
-    def begin(self, number: int, adapter: Vector, watch: Stopwatch) -> None:
-        """Begin to commit round `number`, whose time is on `watch`.
+    def begin(self, number: int, adapter: Vector, watch: Stopwatch, state: Mapping[str, Vector] | None = None) -> None:
+        """Begin to commit round `number`, whose time is on `watch`, with the strategy's `state` after it.
 
         Waits for the one before, and raises what went wrong with it.
         """
         watch.enter(Phase.CHECKPOINT)
         self.finish()
-        self._thread = threading.Thread(target=self._commit, args=(number, adapter, watch), name=f"commit-{number}")
+        self._thread = threading.Thread(
+            target=self._commit, args=(number, adapter, watch, state), name=f"commit-{number}"
+        )
         self._thread.start()
 
     def finish(self) -> None:
@@ -62,9 +65,9 @@ class Commits:
             error, self._error = self._error, None
             raise error
 
-    def _commit(self, number: int, adapter: Vector, watch: Stopwatch) -> None:
+    def _commit(self, number: int, adapter: Vector, watch: Stopwatch, state: Mapping[str, Vector] | None) -> None:
         try:
-            unfinished = self.checkpoints.prepare(number, self.epoch, adapter, self.spec)
+            unfinished = self.checkpoints.prepare(number, self.epoch, adapter, self.spec, state)
             ledger = Ledger(self.ledger)
             try:
                 with ledger.fence(self.epoch):

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from fedlora.errors import ParticipationError, SpecMismatchError, WireError
 from fedlora.wire import AdapterSpec
 from fedlora.wire.flower_message import Answer, Request
+from fedlora.wire.spec import Vector
 from superlink.grid import Question, Sites
-from superlink.run_config import CODEC, RunConfig
+from superlink.initialisation import read_magnitudes
+from superlink.run_config import RunConfig
 
 __all__ = ["Agreement"]
 
@@ -31,6 +33,8 @@ class Agreement:
         Sites that have agreed.
     refusals : dict of str
         Why a site that is online has not been admitted, by site.
+    magnitudes : Vector or None
+        Where a DoRA adapter begins, as the first admitted site has told it; None of other adapters.
     """
 
     def __init__(self, sites: Sites, config: RunConfig) -> None:
@@ -38,6 +42,8 @@ class Agreement:
         self.config = config
         self.admitted: set[str] = set()
         self.refusals: dict[str, str] = {}
+        self.magnitudes: Vector | None = None
+        self._told: dict[str, Vector | None] = {}  # magnitudes, by site
         self._spec: AdapterSpec | None = None
         self._withdrawn: set[str] = set()  # sites whose owners said so in their last answer
 
@@ -63,6 +69,8 @@ class Agreement:
         problems = self._open(names, spec, self.config.deadline + LOAD_SECONDS, self.config.join_timeout)
         names = self._without_withdrawn(names, problems)
         self.admitted, self._spec = set(names), spec
+        self.magnitudes = self._told[names[0]]
+        self._told.clear()
         log.info("%d sites agree on %s: %d values in %d tensors", len(names), spec.recipe, spec.size, len(spec.tensors))
         return spec
 
@@ -73,6 +81,7 @@ class Agreement:
         online = self.sites.online()
         late = [site for site in self.sites.names if site in online and site not in self.admitted]
         specs, self.refusals = self._specs(late, LOAD_SECONDS, 0.0)
+        self._told.clear()  # the adapter has its beginning
         for site, spec in specs.items():
             if spec != self._spec:
                 self.refusals[site] = f"SpecMismatchError: {self._spec.difference(spec)}"
@@ -104,7 +113,9 @@ class Agreement:
         specs = {}
         for site, answer in answers.items():
             try:
-                specs[site] = AdapterSpec.from_json(str(answer.fields.get("spec")))
+                spec = AdapterSpec.from_json(str(answer.fields.get("spec")))
+                self._told[site] = read_magnitudes(answer.payload, spec)
+                specs[site] = spec
             except WireError as error:
                 problems[site] = f"SpecMismatchError: {error}"
         return specs, problems
@@ -118,7 +129,8 @@ class Agreement:
                 "epoch": config.epoch,
                 "recipe_sha256": config.recipe_sha256,
                 "spec_sha256": spec.sha256,
-                "codec": CODEC,
+                "upload_codec": config.upload_codec,
+                "broadcast_codec": config.broadcast_codec,
             }
         )
         return self._ask("query.configure", names, opening, seconds, patience)[1]

@@ -223,6 +223,14 @@ class Ledger:
             TurnRow(*(*row, phases.get((row[0], row[1], row[2]), {}), json.loads(figures))) for *row, figures in rows
         ]
 
+    def counted(self) -> dict[str, int]:
+        """Return the last aggregated round that has an update of each site, by site."""
+        rows = self.read(
+            "SELECT site, MAX(round) FROM turns JOIN rounds ON number = round AND rounds.epoch = turns.epoch "
+            "WHERE outcome = 'answered' AND state = 'aggregated' GROUP BY site"
+        )
+        return dict(rows)
+
     def reports(self) -> dict[str, Report]:
         """Return what each site's node told last, by site; a site whose node told nothing yet is not there."""
         rows = self.read("SELECT site, at, clock_skew, samples FROM reports ORDER BY site")

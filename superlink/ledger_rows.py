@@ -96,7 +96,9 @@ class TurnRow:
         Seconds of the round trip by phase (`fedlora.phases.Phase`), as the site says; ``transfer`` is the rest.
     figures : mapping
         What else the site says of it: ``first_loss``, ``last_loss``, ``answer_tokens``, ``padded_tokens`` (tokens
-        through the model, padding included), ``gpu_seconds`` and ``gpu_joules``; what it does not know is not there.
+        through the model, padding included), ``gpu_seconds``, ``gpu_joules``, ``rank`` of the adapter that it trained,
+        ``tokens_at_once`` and ``checkpointing`` (1 if activations were computed again for want of memory); what it
+        does not know is not there.
     """
 
     round: int

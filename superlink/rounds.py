@@ -6,27 +6,30 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
-from fedlora.errors import BudgetError, ParticipationError, WireError
+from fedlora.errors import AggregationError, BudgetError, ParticipationError, RunError, WireError
 from fedlora.phases import Phase, Stopwatch, divide
 from fedlora.wire import AdapterSpec, Payload, check, decode, encode
 from fedlora.wire.flower_message import Request
 from fedlora.wire.spec import Vector
-from superlink.aggregation import WeightedMean
 from superlink.budget import Budget
 from superlink.commits import Commits
 from superlink.grid import Question, Reply, Sites
 from superlink.handshake import Agreement
 from superlink.ledger import Ledger, Spending, TurnRow
 from superlink.run_config import RunConfig
+from superlink.strategies import Strategy, Updates
 
 __all__ = ["Rounds"]
 
 # What is kept of the figures of an answer besides what has a column of its own.
-KEPT = ("first_loss", "last_loss", "answer_tokens", "padded_tokens", "gpu_seconds", "gpu_joules")
+KEPT = (
+    *("first_loss", "last_loss", "answer_tokens", "padded_tokens", "gpu_seconds", "gpu_joules"),
+    *("rank", "tokens_at_once", "checkpointing"),
+)
 LARGEST_FIGURE = 2.0**53
 log = logging.getLogger("fedlora.superlink")
 
@@ -51,6 +54,8 @@ class Rounds:
         What the run may use.
     commits : Commits
         Where aggregated rounds go.
+    strategy : Strategy
+        How updates become the next adapter.
     """
 
     config: RunConfig
@@ -60,7 +65,9 @@ class Rounds:
     ledger: Ledger
     budget: Budget
     commits: Commits
+    strategy: Strategy[Any]
     _lost: set[str] = field(default_factory=set)  # sites that were offline at the end of the last round
+    _counted: dict[str, int] = field(default_factory=dict)  # site: the last round that has an update of it
 
     def run(self, done: int, adapter: Vector) -> None:
         """Run the rounds after round `done`, whose adapter is `adapter`, to the end.
@@ -74,20 +81,21 @@ class Rounds:
         CheckpointError
             If an aggregated round could not be committed.
         """
+        self._counted.update(self.ledger.counted())
         try:
             for number in range(done + 1, self.config.rounds + 1):
                 self.budget.check_round(number, self._spending())
                 self.agreement.admit_late()
                 watch = Stopwatch()
                 adapter = self._round(number, adapter, watch)
-                self.commits.begin(number, adapter, watch)
+                self.commits.begin(number, adapter, watch, self.strategy.state)
         finally:
             self.commits.finish()  # also before an error goes up: what was aggregated is kept
 
     def _spending(self) -> Spending:
         """Return what is used, and what answers may still use that nobody waits for."""
         spending = self.ledger.spending()
-        return replace(spending, bytes=spending.bytes + self.sites.unanswered * self.budget.message_bytes)
+        return replace(spending, bytes=spending.bytes + self.sites.unanswered * self.budget.largest_update)
 
     def _round(self, number: int, adapter: Vector, watch: Stopwatch) -> Vector:
         started = time.monotonic()
@@ -97,22 +105,59 @@ class Rounds:
         names = tuple(name for name in sampled if name not in absent)
         self.ledger.start_round(number, config.epoch, sampled)
         watch.enter(Phase.ENCODE)
-        broadcast = encode(adapter, self.spec, kind="global", run=config.run, epoch=config.epoch, round_number=number)
+        broadcast = self._broadcast(number, adapter)
         watch.enter(Phase.WAIT)
         for site, (outcome, reason) in absent.items():
             self._end_turn_without_answer(number, site, outcome, reason)
-        mean = WeightedMean(self.spec.size, len(names))
-        answered = self._collect(number, names, broadcast, mean, watch)
+        part = self.spec.trained(config.factors, number)
+        updates = self.strategy.begin(part.size, len(names))
+        answered = self._collect(number, names, broadcast, updates, watch)
         if shortage := rule.shortage(answered):
-            watch.stop()
-            with self.ledger.fence(config.epoch):
-                self.ledger.end_round(number, config.epoch, "failed", watch.seconds)
+            self._end_failed(number, watch)
             self._fail(number, shortage)
+        self._counted.update(dict.fromkeys(answered, number))
         watch.enter(Phase.AGGREGATE)
-        merged: Vector = (adapter.astype(np.float64) + mean.mean()).astype(np.float32)
+        try:
+            merged = self._merge(number, adapter, updates, part)
+        except RunError:
+            self._end_failed(number, watch)
+            raise
         seconds = time.monotonic() - started
         log.info("round %d of %d: %d of %d sites, %.1f s", number, config.rounds, len(answered), len(sampled), seconds)
         return merged
+
+    def _broadcast(self, number: int, adapter: Vector) -> Payload:
+        """Return the adapter as sites get it.
+
+        What a lossy codec leaves out stays here: updates are against what sites got, and are added to what it was made
+        of. So the broadcast may be rough, but nothing of `adapter` is ever lost to it.
+        """
+        config = self.config
+        return encode(
+            adapter,
+            self.spec,
+            kind="global",
+            run=config.run,
+            epoch=config.epoch,
+            round_number=number,
+            codec=config.broadcast_codec,
+        )
+
+    def _end_failed(self, number: int, watch: Stopwatch) -> None:
+        watch.stop()
+        with self.ledger.fence(self.config.epoch):
+            self.ledger.end_round(number, self.config.epoch, "failed", watch.seconds)
+
+    def _merge(self, number: int, adapter: Vector, updates: Updates, part: AdapterSpec) -> Vector:
+        """Return the adapter after the round; only `part` of it has changed."""
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of that is looked for below
+            merged = self.strategy.merge(self.spec.cut(adapter, part), updates, part)
+        if not np.isfinite(merged).all():
+            raise AggregationError(
+                f"round {number}: strategy {self.config.strategy} makes values of the updates that are not finite; "
+                f"look at the sites' losses, and lower the recipe's learning rate or the coordinator's"
+            )
+        return self.spec.replaced(adapter, part, merged)
 
     def _absent(self, sampled: tuple[str, ...]) -> dict[str, tuple[str, str]]:
         """Return which sampled sites are not asked in this round, each with outcome and reason."""
@@ -132,9 +177,9 @@ class Rounds:
         return absent
 
     def _collect(
-        self, number: int, names: tuple[str, ...], broadcast: Payload, mean: WeightedMean, watch: Stopwatch
+        self, number: int, names: tuple[str, ...], broadcast: Payload, updates: Updates, watch: Stopwatch
     ) -> set[str]:
-        """Ask `names`, fold their updates into `mean`, note every turn, and return whose updates there were.
+        """Ask `names`, take their updates into `updates`, note every turn, and return whose updates there were.
 
         Sites that have not answered when the deadline has passed are asked again as often as the rule extends a round
         that lacks updates. Once there are as many as the rule wants, the round is closed.
@@ -150,14 +195,14 @@ class Rounds:
                 for reply in replies:
                     del owing[reply.site]
                     watch.enter(Phase.AGGREGATE)
-                    if self._take(number, names, reply, mean):
+                    if self._take(number, names, reply, updates):
                         answered.add(reply.site)
                     watch.enter(Phase.WAIT)
                     if rule.enough(answered):
                         break
         online = self.sites.online() if owing or self._lost else {}
         for site in owing:
-            mean.miss(names.index(site))
+            updates.miss(names.index(site))
             if site not in online:
                 self._end_turn_without_answer(number, site, "lost", "its node is offline")
             elif rule.enough(answered):
@@ -169,13 +214,13 @@ class Rounds:
         self._lost.difference_update(online, answered)
         return answered
 
-    def _take(self, number: int, names: tuple[str, ...], reply: Reply, mean: WeightedMean) -> bool:
+    def _take(self, number: int, names: tuple[str, ...], reply: Reply, updates: Updates) -> bool:
         """Fold a site's update in, if it may be, and note its turn; return whether it was."""
         turn, update = self._examine(number, reply)
         if update is None:
-            mean.miss(names.index(reply.site))
+            updates.miss(names.index(reply.site))
         else:
-            mean.add(names.index(reply.site), update, turn.examples)
+            updates.add(names.index(reply.site), update, turn.examples)
         self.ledger.end_turn(turn)
         return update is not None
 
@@ -186,15 +231,16 @@ class Rounds:
     def _question(
         self, number: int, sites: tuple[str, ...], broadcast: Payload, complete: Callable[[], bool]
     ) -> Question:
-        epoch, message = self.config.epoch, self.budget.message_bytes
-        request = Request({"run": self.config.run, "epoch": epoch, "round": number}, broadcast)
+        epoch, update = self.config.epoch, self.budget.largest_update
+        fields = {"run": self.config.run, "epoch": epoch, "round": number}
+        requests = {site: Request({**fields, "counted": self._counted.get(site, 0)}, broadcast) for site in sites}
 
         def affordable(unanswered: int) -> bool:
-            return self.budget.allows(self.ledger.spending(), broadcast.size + (unanswered + 1) * message)
+            return self.budget.allows(self.ledger.spending(), broadcast.size + (unanswered + 1) * update)
 
         return Question(
             "train",
-            dict.fromkeys(sites, request),
+            requests,
             min(self.config.deadline, self.budget.seconds_left(self.ledger.spending())),
             absence=self.config.absence,
             group=str(number),
@@ -240,7 +286,8 @@ class Rounds:
         check(header, kind="update", run=config.run, epoch=config.epoch, round=number)
         if not 0 < header.examples < 2**40:
             raise WireError(f"header field examples is {header.examples}; an update comes from at least one")
-        return decode(payload, self.spec), header.examples
+        part = self.spec.trained(config.factors, number)
+        return decode(payload, part, config.upload_codec), header.examples
 
     def _fail(self, number: int, shortage: str) -> NoReturn:
         if self.budget.seconds_left(self.ledger.spending()) == 0:

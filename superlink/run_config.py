@@ -4,14 +4,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from fedlora.codecs import CODECS
 from fedlora.config import from_mapping
 from fedlora.federation import Federation, RunDefaults
+from fedlora.recipes.recipe import Factors
+from fedlora.strategies import STRATEGIES, least_updates, options_from_text, options_of, options_text
 from superlink.budget import BOARD_BYTES
 from superlink.participation import Participation
 
-__all__ = ["CODEC", "RunConfig"]
-
-CODEC = "fp32"  # in which updates travel
+__all__ = ["RunConfig"]
 
 MEGABYTE = 10**6
 HOUR = 3600.0
@@ -52,6 +53,8 @@ class RunConfig:
         Domains, with commas between, of which every round needs an update.
     extensions : int
         How many further deadlines a round with too few updates gets before the run fails.
+    upload_codec, broadcast_codec : str
+        How updates and the global adapter become bytes.
     budget_bytes : int
         Payload bytes of the whole run, both directions, all attempts; 0 for no limit.
     budget_rounds : int
@@ -60,6 +63,12 @@ class RunConfig:
         Wall-clock seconds from the start of the first attempt; 0 for no limit.
     ignore_forecast : bool
         Whether to begin although the forecast is beyond the budget.
+    strategy : str
+        Name of the aggregation strategy.
+    strategy_options : str
+        Its options that are not as it has them by itself, ``key=number`` with commas between.
+    factors : str
+        Which of the adapter's factors sites train, as the recipe says it.
     """
 
     run: str
@@ -77,10 +86,15 @@ class RunConfig:
     over_sampling: int = RunDefaults.over_sampling
     required_domains: str = ""
     extensions: int = RunDefaults.extensions
+    upload_codec: str = RunDefaults.upload_codec
+    broadcast_codec: str = RunDefaults.broadcast_codec
     budget_bytes: int = 0
     budget_rounds: int = RunDefaults.budget_rounds
     budget_seconds: float = 0.0
     ignore_forecast: bool = False
+    strategy: str = RunDefaults.strategy
+    strategy_options: str = ""
+    factors: Factors = "both"
 
     def __post_init__(self) -> None:
         if not self.run:
@@ -100,12 +114,20 @@ class RunConfig:
                 f"required-domains names {', '.join(unheld)}, which none of the sites holds; they hold "
                 f"{', '.join(sorted(held))}"
             )
+        for name in ("upload_codec", "broadcast_codec"):
+            if getattr(self, name) not in CODECS:
+                codec = getattr(self, name)
+                raise ValueError(f"{name.replace('_', '-')} {codec!r} is not one of {', '.join(CODECS)}")
         for name in ("over_sampling", "extensions", "budget_bytes", "budget_rounds", "budget_seconds"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name.replace('_', '-')} {getattr(self, name)} must not be below 0")
         for name in ("deadline", "join_timeout", "absence"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name.replace('_', '-')} {getattr(self, name)} must be a number of seconds above 0")
+        if self.strategy not in STRATEGIES:
+            raise ValueError(f"strategy {self.strategy!r} is not one of {', '.join(STRATEGIES)}")
+        if self.min_sites < (least := least_updates(self.strategy, self.options)):
+            raise ValueError(f"min-sites {self.min_sites} is below the {least} updates that {self.strategy} needs")
 
     @classmethod
     def of(cls, federation: Federation, run: str, *, ignore_forecast: bool = False) -> "RunConfig":
@@ -136,10 +158,15 @@ class RunConfig:
             "over-sampling": wanted.over_sampling,
             "required-domains": ",".join(wanted.required_domains),
             "extensions": wanted.extensions,
+            "upload-codec": wanted.upload_codec,
+            "broadcast-codec": wanted.broadcast_codec,
             "budget-bytes": BOARD_BYTES if wanted.budget == "board" else int(wanted.budget * MEGABYTE),
             "budget-rounds": wanted.budget_rounds,
             "budget-seconds": wanted.budget_hours * HOUR,
             "ignore-forecast": ignore_forecast,
+            "strategy": wanted.strategy,
+            "strategy-options": options_text(wanted.options),
+            "factors": recipe.factors,
         }
         return from_mapping(cls, values, origin=f"run {run}")
 
@@ -153,6 +180,11 @@ class RunConfig:
         """The domain of each site."""
         parts = (entry.partition(":") for entry in _entries(self.sites))
         return {name: domain or self.domain for name, _, domain in parts}
+
+    @property
+    def options(self) -> dict[str, float]:
+        """All options of the strategy."""
+        return options_of(STRATEGIES[self.strategy], options_from_text(self.strategy_options))
 
     @property
     def participation(self) -> Participation:

@@ -4,16 +4,17 @@ import dataclasses
 import json
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from fedlora.adapters.checkpoint import CHECKPOINTS
-from fedlora.config import from_mapping
+from fedlora.config import from_mapping, keyed
 from fedlora.errors import FedloraError, RunError, by_name
 from fedlora.names import check_name, is_name
+from fedlora.recipes import Recipe
 from superlink.checkpoints import Checkpoints
 from superlink.ledger import Ledger
 from superlink.run_config import RunConfig
@@ -21,7 +22,7 @@ from superlink.run_config import RunConfig
 __all__ = ["RunFolder", "RunState", "Verdict", "Verdicts", "run_folders", "verdict"]
 
 # Errors that another attempt would meet again: a rule has decided, not an accident.
-BY_RULE = ("BudgetError", "ConfigurationError", "ParticipationError", "SpecMismatchError")
+BY_RULE = ("AggregationError", "BudgetError", "ConfigurationError", "ParticipationError", "SpecMismatchError")
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,15 @@ class RunFolder:
         if (self.directory / "run.json").exists():
             raise RunError(f"run {self.name} exists in {self.runs}; choose another name")
 
-    def submit(self, config: RunConfig) -> None:
+    def submit(self, config: RunConfig, recipe: Recipe | None = None) -> None:
         """Make the folder and write down what is to be run; the keeper does the rest.
+
+        Parameters
+        ----------
+        config : RunConfig
+            What is to be run.
+        recipe : Recipe, optional
+            The values behind its hash, for whoever wants to know later.
 
         Raises
         ------
@@ -96,7 +104,9 @@ class RunFolder:
             If a run of this name exists.
         """
         self.create()
-        about = {"submitted_at": time.time(), "config": config.to_flower()}
+        about: dict[str, Any] = {"submitted_at": time.time(), "config": config.to_flower()}
+        if recipe is not None:
+            about["recipe"] = keyed(asdict(recipe))
         unfinished = self.directory / f".run.json.{os.getpid()}"
         unfinished.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         try:
@@ -117,6 +127,23 @@ class RunFolder:
         about = self._about()
         config = from_mapping(RunConfig, about["config"], origin=str(self.directory / "run.json"))
         return dataclasses.replace(config, epoch=epoch)
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe that is trained, where its values were written down.
+
+        Raises
+        ------
+        RunError
+            If they are not those of the run.
+        """
+        about = self._about()
+        if "recipe" not in about:
+            return None
+        recipe = from_mapping(Recipe, about["recipe"], origin=str(self.directory / "run.json"))
+        if recipe.sha256 != about["config"]["recipe-sha256"]:
+            raise RunError(f"{self.directory / 'run.json'}: the recipe's values are not those of its hash")
+        return recipe
 
     @property
     def submitted_at(self) -> float:

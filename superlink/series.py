@@ -10,7 +10,7 @@ from fedlora.errors import by_name
 from fedlora.metrics import Sample
 from fedlora.phases import Phase
 from superlink.ledger import Ledger
-from superlink.run_config import CODEC, RunConfig
+from superlink.run_config import RunConfig
 from superlink.runs import RunState
 
 __all__ = ["standing_series", "told_series", "work_mark", "work_series"]
@@ -174,8 +174,8 @@ def _turns(config: RunConfig, ledger: Ledger) -> Iterator[Sample]:
     sums = "SELECT site, SUM(bytes_down), SUM(bytes_up), SUM(examples), SUM(tokens) FROM turns GROUP BY site"
     for site, down, up, examples, tokens in ledger.read(sums):
         node = {**run, "node": site}
-        for direction, size in (("down", down), ("up", up)):
-            labels = {**node, "direction": direction, "codec": CODEC}
+        for direction, size, codec in (("down", down, config.broadcast_codec), ("up", up, config.upload_codec)):
+            labels = {**node, "direction": direction, "codec": codec}
             yield Sample("fedlora_payload_bytes_total", size, labels)
         yield Sample("fedlora_examples_total", examples, node)
         if tokens is not None:

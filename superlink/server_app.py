@@ -14,11 +14,11 @@ from fedlora.environment import check_rendered_version, runs_directory
 from fedlora.errors import CheckpointError, FedloraError, ParticipationError, SpecMismatchError
 from fedlora.log import show, written_to
 from fedlora.processes import end_with_parent
-from fedlora.wire import AdapterSpec, encode
+from fedlora.wire import AdapterSpec
 from fedlora.wire.spec import Vector
-from superlink.budget import Budget
 from superlink.checkpoints import Checkpoint
 from superlink.commits import Commits
+from superlink.forecast import budget_of
 from superlink.grid import Sites
 from superlink.handshake import Agreement
 from superlink.initialisation import initial_adapter
@@ -26,6 +26,7 @@ from superlink.ledger import Ledger
 from superlink.rounds import Rounds
 from superlink.run_config import RunConfig
 from superlink.runs import RunFolder
+from superlink.strategies import new_strategy
 from superlink.told import Told, ask_last
 
 __all__ = ["app"]
@@ -69,14 +70,17 @@ def _attempt(grid: Grid, config: RunConfig, folder: RunFolder, ledger: Ledger) -
     with closing(Sites(grid, config.site_names, lambda: folder.stop_wanted, told.note)) as sites:
         agreement = Agreement(sites, config)
         spec = agreement.reach(_joined(sites, config))
-        done, adapter = _beginning(checkpoint, spec, config)
+        strategy = new_strategy(config.strategy, config.options, spec.adapter)
+        done, adapter = _beginning(checkpoint, agreement, spec, config)
+        if checkpoint is not None:
+            strategy.restore(checkpoint.state, spec.trained(config.factors, done).size)
         _discard(folder, ledger, done, config.epoch)
-        budget = _budget(adapter, spec, config)
+        budget = budget_of(config, spec)
         if not config.ignore_forecast:
             budget.check_forecast(ledger.spending(), config.rounds - done)
-        ledger.forecast(config.epoch, budget.forecast_bytes(ledger.spending(), config.rounds - done))
+        ledger.forecast(config.epoch, budget.forecast_bytes(ledger.spending(), config.rounds - done, done))
         commits = Commits(folder.checkpoints, folder.ledger, config.epoch, spec)
-        Rounds(config, sites, agreement, spec, ledger, budget, commits).run(done, adapter)
+        Rounds(config, sites, agreement, spec, ledger, budget, commits, strategy).run(done, adapter)
         ask_last(sites)
 
 
@@ -94,10 +98,12 @@ def _joined(sites: Sites, config: RunConfig) -> tuple[str, ...]:
     return there
 
 
-def _beginning(checkpoint: Checkpoint | None, spec: AdapterSpec, config: RunConfig) -> tuple[int, Vector]:
+def _beginning(
+    checkpoint: Checkpoint | None, agreement: Agreement, spec: AdapterSpec, config: RunConfig
+) -> tuple[int, Vector]:
     """Return the last round that is done, and its adapter."""
     if checkpoint is None:
-        return 0, initial_adapter(spec, config.seed)
+        return 0, initial_adapter(spec, config.seed, agreement.magnitudes)
     if checkpoint.spec != spec:
         raise SpecMismatchError(
             f"the sites do not train the adapter of checkpoint round {checkpoint.round}: "
@@ -117,19 +123,6 @@ def _discard(folder: RunFolder, ledger: Ledger, done: int, epoch: int) -> None:
     if lost:
         log.warning("round(s) %s are trained again: their checkpoints are damaged", ", ".join(map(str, lost)))
         ledger.discard_rounds(done, epoch)
-
-
-def _budget(adapter: Vector, spec: AdapterSpec, config: RunConfig) -> Budget:
-    largest = encode(
-        adapter, spec, kind="update", run=config.run, epoch=config.epoch, round_number=config.rounds, examples=10**9
-    )
-    return Budget(
-        message_bytes=largest.size,
-        sites=len(config.participation.sample(1)),
-        bytes=config.budget_bytes,
-        rounds=config.budget_rounds,
-        seconds=config.budget_seconds,
-    )
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from supernode.node_samples import NodeSamples
 from supernode.settings import NodeSettings
 from supernode.traffic import Traffic
 from supernode.trainer import trainer_pb2
-from supernode.trainer_client import TrainerClient
+from supernode.trainer_client import TrainerClient, magnitudes_of
 from supernode.withdrawal import withdrawal
 
 __all__ = ["SETTINGS_KEY", "app"]
@@ -114,7 +114,8 @@ def describe(message: Message, context: Context) -> Message:
     def act(trainer: TrainerClient, request: Request, seconds: float) -> Answer:
         description = trainer.describe(_text(request, "recipe_sha256"), seconds=seconds)
         fields = {"spec": description.spec, "policy_sha256": description.policy_sha256}
-        return Answer("ok", fields=fields, figures={"shard_examples": float(description.examples)})
+        figures = {"shard_examples": float(description.examples)}
+        return Answer("ok", fields=fields, figures=figures, payload=magnitudes_of(description))
 
     return _answered(message, context, act)
 
@@ -130,7 +131,8 @@ def configure(message: Message, context: Context) -> Message:
                 epoch=_number(request, "epoch"),
                 recipe_sha256=_text(request, "recipe_sha256"),
                 spec_sha256=_text(request, "spec_sha256"),
-                codec=_text(request, "codec"),
+                upload_codec=_text(request, "upload_codec"),
+                broadcast_codec=_text(request, "broadcast_codec"),
             ),
             seconds=seconds,
         )
@@ -151,6 +153,7 @@ def train(message: Message, context: Context) -> Message:
             _number(request, "epoch"),
             _number(request, "round"),
             request.payload,
+            counted=_number(request, "counted"),
             seconds=seconds,
         )
         return Answer("ok", figures=figures, payload=update)

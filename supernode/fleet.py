@@ -1,9 +1,10 @@
-"""The node's stub of the Fleet API: Flower's, with four things added to its calls.
+"""The node's stub of the Fleet API: Flower's, with five things added to its calls.
 
 - The time of the last call that succeeded, in a file: a node is healthy when that was less than 60 s ago. Heartbeats
   count, so a node is healthy while it trains.
 - Before the first activation the node deactivates itself. After a kill -9 the SuperLink holds the node for online until
   its heartbeat lapses, up to 60 s, and refuses to activate it again meanwhile.
+- Calls whose answer was lost on the way bear being made again, see `supernode.lost_answers`.
 - Why a call failed, in the log, once for each reason: Flower's own retries are silent about it.
 - How many calls a run takes, and how many bytes as Flower counts them: the meter that knows what is being carried is
   told.
@@ -23,6 +24,7 @@ from flwr.proto.fleet_pb2_grpc import FleetStub
 from fedlora.heartbeat import Heartbeat
 from supernode.flower_sizes import flower_sizes
 from supernode.heartbeat import node_heartbeat
+from supernode.lost_answers import LostAnswers
 from supernode.wire_meter import WireMeter
 
 __all__ = ["ObservedFleetStub", "observed_fleet_stub"]
@@ -52,6 +54,10 @@ class ObservedFleetStub(FleetStub):
             if callable(call):
                 setattr(self, name, self._observed(name, call, last_call, meter))
         self.ActivateNode = self._rejoining(self.ActivateNode, node_id_file)
+        twice = LostAnswers(self)
+        self.PullMessages = twice.pull_messages
+        self.PushMessages = twice.push_messages
+        self.PushObject = twice.push_object
 
     def _observed(
         self, name: str, call: Callable[..., Any], last_call: Heartbeat, meter: WireMeter

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
+from fedlora.codecs import CODECS
 from fedlora.metrics import Sample
 from fedlora.names import is_name
 from fedlora.wire import Payload
@@ -166,7 +167,8 @@ def _open(file: Path) -> sqlite3.Connection:
 def _message(direction: Direction, payload: Payload | None) -> list[_Count]:
     counts = [_Count("fedlora_messages_total", 1, direction)]
     if payload is not None:
-        counts.append(_Count("fedlora_payload_bytes_total", payload.size, direction, payload.header.codec))
+        codec = payload.header.codec if payload.header.codec in CODECS else "other"  # whoever sent it wrote that
+        counts.append(_Count("fedlora_payload_bytes_total", payload.size, direction, codec))
     return counts
 
 

@@ -11,7 +11,7 @@ from fedlora.metrics.sample import Sample, read_samples, write_samples
 from fedlora.wire import Header, Payload
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
 
-__all__ = ["TrainerClient"]
+__all__ = ["TrainerClient", "magnitudes_of"]
 
 Response = TypeVar("Response")
 
@@ -49,18 +49,21 @@ class TrainerClient:
         return configuration
 
     def train(
-        self, run: str, epoch: int, round_number: int, adapter: Payload, *, seconds: float
+        self, run: str, epoch: int, round_number: int, adapter: Payload, *, counted: int = 0, seconds: float
     ) -> tuple[Payload, dict[str, float]]:
-        """Train one round; return the update and figures about the work."""
+        """Train one round; return the update and figures about the work.
+
+        `counted` is the last round whose aggregate has an update of this site, 0 for none.
+        """
         request = trainer_pb2.TrainRequest(
             run=run,
             epoch=epoch,
             round=round_number,
             adapter=trainer_pb2.Adapter(header=adapter.header.to_json(), blocks=adapter.blocks),
+            counted=counted,
         )
         update = self._call(self._stub.Train, request, seconds)
-        payload = Payload(Header.from_json(update.update.header), tuple(update.update.blocks))
-        return payload, dict(update.figures)
+        return _payload(update.update), dict(update.figures)
 
     def metrics(self, *, seconds: float) -> list[Sample]:
         """Ask what the trainer takes of its machine."""
@@ -80,3 +83,12 @@ class TrainerClient:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise TrainerError(f"the site's trainer did not answer within {seconds:.0f} s") from error
             raise kind(error.details()) from error
+
+
+def magnitudes_of(description: trainer_pb2.Description) -> Payload | None:
+    """Return where a described DoRA adapter begins; None of other adapters."""
+    return _payload(description.magnitudes) if description.HasField("magnitudes") else None
+
+
+def _payload(adapter: trainer_pb2.Adapter) -> Payload:
+    return Payload(Header.from_json(adapter.header), tuple(adapter.blocks))

@@ -23,7 +23,14 @@ FEDERATIONS = {
     "test_metrics_node.py": "running",
 }
 ALONE = ("test_real_model.py", "test_up.py")
-LONGEST = ("test_survival.py", "test_keeper.py", "test_real_model.py", "test_up.py", "test_participation.py")
+LONGEST = (
+    "test_survival.py",
+    "test_keeper.py",
+    "test_four_domains.py",
+    "test_real_model.py",
+    "test_up.py",
+    "test_participation.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,8 +24,9 @@ from fedlora.adapters.scores import Score
 from fedlora.domains import domain
 from fedlora.errors import EvaluationError
 from fedlora.language_model import BaseModel
+from fedlora.language_model.encoding import Encoder, padding
 from fedlora.language_model.loading import load
-from fedlora.language_model.prompt import answer, prompt
+from fedlora.recipes import Recipe
 from fedlora.shards import Record, load_records
 
 __all__ = ["MOST_LABELS", "compare"]
@@ -46,14 +48,14 @@ def compare(settings: EvaluationSettings, adapter: Path) -> tuple[Score, Score]:
     EvaluationError
         If the adapter does not fit it.
     """
-    records = load_records(settings.records, domain(settings.domain))
+    records = load_records(settings.records, domain(settings.recipe.domain))
     base, tokenizer = load(BaseModel(settings.base_model_name, settings.base_model).check(settings.base_model_sha256))
     try:
         model = PeftModel.from_pretrained(base, str(adapter))
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise EvaluationError(f"the adapter {adapter} does not fit {settings.base_model_name}: {error}") from error
     model.eval()
-    scorer = Scorer(model, tokenizer, settings.length)
+    scorer = Scorer(model, tokenizer, settings.recipe, settings.length)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         with model.disable_adapter():
             before = scorer.score(records)
@@ -72,27 +74,33 @@ class Scorer:
         The model.
     tokenizer : PreTrainedTokenizerBase
         Its tokenizer.
+    recipe : Recipe
+        How records become texts.
     length : int
         Prompts are cut to this many tokens at their beginning; answers are not.
     """
 
-    def __init__(self, model: PeftModel, tokenizer: PreTrainedTokenizerBase, length: int) -> None:
+    def __init__(self, model: PeftModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, length: int) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.recipe = recipe
         self.length = length
-        self.padding = int(tokenizer.pad_token_id or tokenizer.eos_token_id)
+        self.padding = padding(tokenizer)
 
     def score(self, records: Sequence[Record]) -> Score:
         """Score `records` by the measure that fits them."""
         labels = sorted({record.output for record in records})
-        prompts = [ids[-self.length :] for ids in self._tokens([prompt(record) for record in records])]
         if 1 < len(labels) <= min(MOST_LABELS, len(records) - 1):
-            chosen = self._labels(prompts, self._tokens([f" {label}" for label in labels]))
+            encoder = self._encoder(end_of_text=False)
+            prompts = [one.prompt(self.length) for one in encoder.prompts(records)]
+            said = encoder.examples([replace(records[0], output=label) for label in labels])
+            chosen = self._labels(prompts, [one.answer for one in said])
             hits = sum(labels[choice] == record.output for choice, record in zip(chosen, records, strict=True))
             majority = Counter(record.output for record in records).most_common(1)[0][1] / len(records)
             return _score("label accuracy", hits, len(records), "records", len(records), majority)
-        answers = [[*ids, int(self.tokenizer.eos_token_id)] for ids in self._tokens([answer(r) for r in records])]
-        hits = sum(self._answer_hits(prompts, answers))
+        encoded = self._encoder(end_of_text=self.recipe.end_of_text).examples(records)
+        answers = [one.answer for one in encoded]
+        hits = sum(self._answer_hits([one.prompt(self.length) for one in encoded], answers))
         return _score("token accuracy", hits, sum(map(len, answers)), "tokens", len(records), None)
 
     def _labels(self, prompts: list[list[int]], labels: list[list[int]]) -> list[int]:
@@ -140,9 +148,8 @@ class Scorer:
         )
         return torch.as_tensor(output.logits).float()
 
-    def _tokens(self, texts: list[str]) -> list[list[int]]:
-        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        return ids
+    def _encoder(self, *, end_of_text: bool) -> Encoder:
+        return Encoder(self.tokenizer, self.recipe.template, self.recipe.question, end_of_text=end_of_text)
 
 
 def _in_batches(sequences: list[list[int]], act: Callable[[Sequence[int]], list[int]]) -> list[int]:

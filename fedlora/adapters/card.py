@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from fedlora.adapters.folder import Adapter
 from fedlora.adapters.scores import Scores
+from fedlora.config import keyed
+from fedlora.recipes import Recipe
 
 __all__ = ["RunFacts", "card"]
 
 MEBI = 2**20
 TAGS = ("federated-learning", "fedlora", "lora")
+NAMES = {"lora": "LoRA", "rslora": "rsLoRA", "dora": "DoRA"}
 
 USE = """\
 ## How to use it
@@ -26,15 +29,13 @@ model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base_mode
 """
 
 PROMPT = """\
-It was trained on prompts of this form, the answer following after one space; the `Input` line is left out where there \
-is no input:
+It was trained on prompts of this form, the answer following after one space:
 
 ```
-Instruction: what is asked
-Input: what it is asked about
-Answer:
+{prompt}
 ```
 """
+CHAT = "It was trained in the chat template of its base model.\n"
 
 LIMITS = """\
 ## Limits
@@ -62,6 +63,12 @@ class RunFacts:
         Records that the updates were trained on, counted again in each round.
     payload_bytes : int
         Both directions, all attempts.
+    recipe : Recipe or None
+        What was trained with, where the run knows the values.
+    strategy : str
+        How updates were aggregated, with the strategy's options; empty where nobody says.
+    prompt : str
+        How a prompt looks that was trained on; empty where that is the base model's own.
     """
 
     name: str
@@ -71,6 +78,9 @@ class RunFacts:
     names: bool
     records: int
     payload_bytes: int
+    recipe: Recipe | None = None
+    strategy: str = ""
+    prompt: str = ""
 
 
 def card(adapter: Adapter, facts: RunFacts | None, scores: Scores | None) -> str:
@@ -78,15 +88,18 @@ def card(adapter: Adapter, facts: RunFacts | None, scores: Scores | None) -> str
     base_model = json.dumps(_line(adapter.base_model), ensure_ascii=False)  # text in JSON is text in YAML and Python
     parts = [
         _front_matter(base_model),
-        f"# LoRA adapter for {_plain(adapter.base_model)}\n",
+        f"# {NAMES[adapter.kind]} adapter for {_plain(adapter.base_model)}\n",
         _story(facts) + "\n",
         _table(["", ""], _properties(adapter, facts)),
     ]
     if scores is not None:
         parts += ["## Scores\n", _score_table(scores)]
     parts.append(USE.format(base_model=base_model))
+    if facts is not None and facts.recipe is not None:
+        form = PROMPT.format(prompt=facts.prompt) if facts.prompt else CHAT
+        parts += [form, "## Training\n", _table(["", ""], _values(facts.recipe))]
     if adapter.spec is not None:  # of an adapter that the kit has not made, it says only what it has seen
-        parts += [PROMPT, LIMITS]
+        parts.append(LIMITS)
     return "\n".join(parts)
 
 
@@ -100,7 +113,7 @@ def _story(facts: RunFacts | None) -> str:
         return "Low-rank changes to the weights of a language model, in the layout of PEFT."
     sites = f"{len(facts.sites)} sites" if len(facts.sites) != 1 else "one site"
     return (
-        f"Trained by federated averaging for the domain {_plain(facts.domain)}: {sites} trained on records of their "
+        f"Trained by federated learning for the domain {_plain(facts.domain)}: {sites} trained on records of their "
         "own, and only adapters were exchanged."
     )
 
@@ -115,7 +128,7 @@ def _properties(adapter: Adapter, facts: RunFacts | None) -> list[tuple[str, str
             ("made with", f"fedlora {_plain(adapter.spec.kit_version)}"),
         ]
     rows += [
-        ("rank, alpha", f"{adapter.rank}, {adapter.alpha:g}"),
+        ("kind, rank, alpha", f"{NAMES[adapter.kind]}, {adapter.rank}, {adapter.alpha:g}"),
         ("adapted modules", _plain(", ".join(adapter.target_modules))),
         ("parameters", f"{adapter.size:,}"),
     ]
@@ -123,14 +136,27 @@ def _properties(adapter: Adapter, facts: RunFacts | None) -> list[tuple[str, str
         named = f": {_plain(', '.join(facts.sites))}" if facts.names else ""
         rows += [
             ("run", _plain(facts.name)),
+            *([("strategy", _plain(facts.strategy))] if facts.strategy else []),
             ("rounds", str(facts.rounds)),
             ("sites", f"{len(facts.sites)}{named}"),
-            ("records trained on, each counted once a round", f"{facts.records:,}"),
+            (_weighed(facts.recipe), f"{facts.records:,}"),
             ("payload, both directions", f"{facts.payload_bytes:,} bytes ({facts.payload_bytes / MEBI:.1f} MiB)"),
         ]
     elif adapter.checkpoint is not None:
         rows.append(("round", str(adapter.checkpoint.round)))
     return rows
+
+
+def _weighed(recipe: Recipe | None) -> str:
+    """Say what the updates' weights counted."""
+    whole = recipe is not None and recipe.weight == "shard"
+    return f"records {'of the shards' if whole else 'trained on'}, each counted once a round"
+
+
+def _values(recipe: Recipe) -> list[tuple[str, str]]:
+    """Return every value of a recipe."""
+    listed = {key: list(value) if isinstance(value, tuple) else value for key, value in keyed(asdict(recipe)).items()}
+    return [(key, _plain(value if isinstance(value, str) else json.dumps(value))) for key, value in listed.items()]
 
 
 def _score_table(scores: Scores) -> str:

@@ -29,6 +29,8 @@ READABLE = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 class Factors:
     """The adapter of one module: its weight changes by ``scale * b @ a``.
 
+    With DoRA, that changes the weight's direction; each of its rows then gets the length that its magnitude says.
+
     Attributes
     ----------
     module : str
@@ -87,6 +89,13 @@ class Adapter:
     def rank(self) -> int:
         """The rank that the configuration names."""
         return int(self.config["r"])
+
+    @property
+    def kind(self) -> str:
+        """Which kind of adapter it is: lora, rslora or dora."""
+        if self.config.get("use_dora"):
+            return "dora"
+        return "rslora" if self.config.get("use_rslora") else "lora"
 
     @property
     def alpha(self) -> float:
@@ -186,8 +195,6 @@ def _check_config(config: Any, file: Path) -> None:
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         found = config.get("peft_type") if isinstance(config, dict) else None
         raise AdapterError(f"{file}: peft_type is {found!r}; this kit reads 'LORA'")
-    if config.get("use_dora"):
-        raise AdapterError(f"{file}: use_dora is set; its change of a weight is no product of two factors")
 
 
 def _read_spec(file: Path) -> AdapterSpec | None:

@@ -2,7 +2,8 @@
 
 What counts is what an adapter does to a weight, ``scale * b @ a``: factors alone can grow and shrink against each
 other. That product is as large as the weight itself and is never formed: its norms and products follow from matrices
-of rank by rank (Gram matrices), in fp64.
+of rank by rank (Gram matrices), in fp64. Of DoRA adapters it is what they do to the weights' directions: what the
+magnitudes then do depends on the base model.
 """
 
 import math
@@ -137,6 +138,7 @@ def _difference(first: Adapter, second: Adapter) -> str:
     elif first.base_model != second.base_model:
         return f"base model {first.base_model} against {second.base_model}"
     for name, one, other in (
+        ("kind", first.kind, second.kind),
         ("rank", first.rank, second.rank),
         ("alpha", first.alpha, second.alpha),
         ("target modules", ", ".join(first.target_modules), ", ".join(second.target_modules)),
@@ -150,4 +152,4 @@ def _difference(first: Adapter, second: Adapter) -> str:
     if different:
         return f"{len(different)} tensors differ in {WEIGHTS}, the first is {different[0]}"
     scales = [tuple(one.scale for one in adapter.factors) for adapter in (first, second)]
-    return "" if scales[0] == scales[1] else "scale of a module (use_rslora, alpha_pattern)"
+    return "" if scales[0] == scales[1] else "scale of a module (alpha_pattern)"

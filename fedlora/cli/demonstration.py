@@ -20,7 +20,7 @@ from fedlora.federation import Coordinator, Federation, Keeper, Paths, Resources
 from fedlora.federation.writing import new_file, to_toml
 from fedlora.language_model import BaseModel, obtain
 from fedlora.processes import Part, Parts, check_ports_free, free_ports, log_end
-from fedlora.recipes import Recipe
+from fedlora.recipes import recipe
 from fedlora.settings_file import write_settings
 from fedlora.shards import Record, hold_out, partition, read_records, write_records
 from superlink.ledger import Ledger
@@ -63,7 +63,7 @@ class Demonstration:
 
     def __init__(self, options: DemoOptions) -> None:
         self.options = options
-        self.recipe = Recipe(options.domain, rounds=options.rounds, steps=options.steps)
+        self.recipe = recipe(options.domain, "quick", rounds=options.rounds, steps=options.steps)
         self.sites = tuple(f"site-{number}" for number in range(1, options.nodes + 1))
 
     def run(self) -> Report:
@@ -91,7 +91,7 @@ class Demonstration:
             try:
                 with Parts(logs) as parts:
                     start(LocalFederation(federation, parts, Path(sockets)), progress.step)
-                    folder.submit(RunConfig.of(federation, RUN))
+                    folder.submit(RunConfig.of(federation, RUN), self.recipe)
                     self._follow(folder, parts, progress)
                 scores = self._evaluate(folder, base_model, held_out, logs, progress)
             except FedloraError as error:
@@ -202,7 +202,7 @@ class Demonstration:
         write_records(held_out, records)
         result = folder.directory / "scores.json"
         settings = {
-            "domain": self.options.domain,
+            "recipe": self.recipe,
             "records": records,
             "base-model": base_model.directory,
             "base-model-name": base_model.name,

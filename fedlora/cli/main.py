@@ -19,10 +19,12 @@ from fedlora.cli.init import init
 from fedlora.cli.model import application as model
 from fedlora.cli.node import application as node
 from fedlora.cli.pki import application as pki
+from fedlora.cli.recipe import application as recipe
 from fedlora.cli.render import application as render
 from fedlora.cli.run import application as run
 from fedlora.cli.shard import application as shard
 from fedlora.cli.status import status
+from fedlora.cli.strategy import application as strategy
 from fedlora.cli.top import top
 from fedlora.cli.up import up
 from fedlora.errors import FedloraError
@@ -68,6 +70,8 @@ application.command(epilog="Example: fedlora top --interval 5")(top)
 application.command(epilog="Example: fedlora down federation.toml")(down)
 application.add_typer(config, name="config")
 application.add_typer(run, name="run")
+application.add_typer(recipe, name="recipe")
+application.add_typer(strategy, name="strategy")
 application.add_typer(shard, name="shard")
 application.add_typer(model, name="model")
 application.add_typer(adapter, name="adapter")

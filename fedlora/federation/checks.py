@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fedlora.config import Problem
+from fedlora.federation.strategy_checks import check_strategy
 from fedlora.rules import suggestion
 
 __all__ = ["check"]
@@ -20,13 +21,19 @@ RESERVED = ("coordinator", "logs")
 def check(values: Values) -> list[Problem]:
     """Return everything that is wrong between the values of a federation."""
     sites, recipes = list(enumerate(_tables(values["site"]))), list(enumerate(_tables(values["recipe"])))
-    problems = [*_twice(sites, "site", "name"), *_twice(recipes, "recipe", "domain")]
-    domains = [recipe["domain"] for _, recipe in recipes]
-    names = [] if None in domains else [f"{domain}/default" for domain in domains]
+    named: list[tuple[int, Values]] = [(number, {"preset": _name(recipe)}) for number, recipe in recipes]
+    problems = [*_twice(sites, "site", "name"), *_twice(named, "recipe", "preset")]
+    known = [recipe["preset"] for _, recipe in named if recipe["preset"] is not None]
+    names = known if len(known) == len(named) else []
     problems += _reserved(sites)
     problems += _ports(values, sites)
     problems += _known_recipes(values, sites, names)
+    problems += _ranks(sites, [recipe for _, recipe in recipes])
     problems += _run(values, [site for _, site in sites], names)
+    wanted = values["run"]["recipe"] or (names[0] if names else None)
+    problems += check_strategy(
+        values["run"], sites, [entry for entry in recipes if wanted and _name(entry[1]) == wanted]
+    )
     first, most = values["keeper"]["first-pause"], values["keeper"]["most-pause"]
     if first is not None and most is not None and most < first:
         problems.append(Problem("keeper.most-pause", f"{most} is below first-pause {first}"))
@@ -35,6 +42,11 @@ def check(values: Values) -> list[Problem]:
 
 def _tables(value: Any) -> list[Values]:
     return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
+def _name(recipe: Values) -> str | None:
+    """Return the name of a recipe; None where a part of it is wrong."""
+    return None if None in (recipe["domain"], recipe["preset"]) else f"{recipe['domain']}/{recipe['preset']}"
 
 
 def _twice(entries: list[tuple[int, Values]], table: str, key: str) -> Iterator[Problem]:
@@ -85,6 +97,17 @@ def _known_recipes(values: Values, sites: list[tuple[int, Values]], names: list[
             yield Problem(path, f"{name!r} is not a recipe of this file: {', '.join(names)}{near and '; ' + near}")
 
 
+def _ranks(sites: list[tuple[int, Values]], recipes: list[Values]) -> Iterator[Problem]:
+    """Find sites that would have to train a part of a DoRA adapter, whose magnitudes hold for the whole."""
+    for number, site in sites:
+        most, allowed = site["policy"]["most-rank"], site["policy"]["recipes"]
+        for recipe in recipes:
+            name, rank = _name(recipe), recipe["rank"]
+            if most and rank and rank > most and recipe["adapter"] == "dora" and (not allowed or name in allowed):
+                path = f"site[{number}].policy.most-rank"
+                yield Problem(path, f"{most} is below the rank {rank} of {name!r}, and a DoRA adapter is trained whole")
+
+
 def _run(values: Values, sites: list[Values], names: list[str]) -> Iterator[Problem]:
     """Find what the sites cannot give to a run: its domains, its recipe, its rule of participation."""
     run = values["run"]
@@ -107,10 +130,20 @@ def _run(values: Values, sites: list[Values], names: list[str]) -> Iterator[Prob
         if site["domain"] in domains and allowed and recipe not in allowed:
             path = f"site[{number}].policy.recipes"
             yield Problem(path, f"{allowed} does not have {recipe!r}, which runs train; add it, or take another recipe")
+    for number, site in enumerate(sites):
+        if site["domain"] in domains:
+            yield from _codecs(run, site["policy"]["codecs"], f"site[{number}].policy.codecs")
     for place, name in enumerate(run["required-domains"] or ()):
         if name is not None and name not in {site["domain"] for site in part}:
             there = ", ".join(sorted({site["domain"] for site in part})) or "none"
             yield Problem(f"run.required-domains[{place}]", f"no site of {name!r} takes part; there are: {there}")
+
+
+def _codecs(run: Values, allowed: list[str | None] | None, path: str) -> Iterator[Problem]:
+    """Find codecs of runs that a site does not allow."""
+    for key in ("upload-codec", "broadcast-codec"):
+        if allowed is not None and None not in allowed and run[key] not in (*allowed, None):
+            yield Problem(path, f"{allowed} does not have {run[key]!r}, which is run.{key}; add it, or take another")
 
 
 def _enough(least: int | None, part: list[Values], domains: list[str]) -> Iterator[Problem]:

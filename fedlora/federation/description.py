@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from fedlora.codecs import CODECS
 from fedlora.domains import DOMAINS
 from fedlora.federation.presets import PRESETS
 from fedlora.language_model import DEFAULT_BASE_MODEL
@@ -15,6 +16,7 @@ from fedlora.metrics.catalogue import SITE_AREAS
 from fedlora.names import HOST, NAME, NAME_RULE, PORT
 from fedlora.recipes import Recipe
 from fedlora.rules import Rule, above, at_least, between, matching, one_of, share, some
+from fedlora.strategies import DEFAULT, OPTIONS, STRATEGIES, options_of
 
 __all__ = [
     "Containers",
@@ -35,9 +37,18 @@ def _is_payload(value: Any) -> bool:
     return value == "board" or at_least(0.0).holds(value)
 
 
+def _option(key: str) -> Rule:
+    """Return the rule of a strategy's option, which may be left to the strategy."""
+    rule = OPTIONS[key]
+    return Rule(
+        f'{rule.allowed}, or "{DEFAULT}"', lambda value: value == DEFAULT or rule.holds(value), rule.schema, (DEFAULT,)
+    )
+
+
 Name = Annotated[str, matching(NAME, f"a name: {NAME_RULE}")]
 OptionalName = Annotated[str, matching(f"(?:{NAME})?", f'a name: {NAME_RULE}; or ""')]
 Device = Annotated[Literal["cpu", "cuda"], one_of(("cpu", "cuda"))]
+CodecName = Annotated[str, one_of(CODECS)]
 DomainName = Annotated[str, one_of(DOMAINS)]
 Host = Annotated[str, matching(HOST, "a host name or IPv4 address, without scheme and port")]
 Address = Annotated[
@@ -53,6 +64,8 @@ Payload = Annotated[
     float | Literal["board"],
     Rule('a number of MB of at least 0, or "board"', _is_payload, {"minimum": 0}, ("board",)),
 ]
+Amount = float | Literal["default"]
+Whole = int | Literal["default"]
 Sha256 = Annotated[str, matching("(?:[0-9a-f]{64})?", 'a SHA-256: 64 of 0-9 and a-f; or ""')]
 Text = Annotated[str, Rule("a text that is not empty", lambda value: value != "", {"minLength": 1})]
 
@@ -103,12 +116,15 @@ class Resources:
         MiB that the trainer's container may use.
     device : str
         What it computes on: cpu, or cuda for a GPU of NVIDIA's.
+    gpus : int
+        GPUs that the base model is spread over, layer by layer, where device is cuda and one does not hold it.
     """
 
     threads: Count = 1
     tokens_at_once: Count = 512
     memory: Count = 4096
     device: Device = "cpu"
+    gpus: Count = 1
 
 
 @dataclass(frozen=True)
@@ -126,12 +142,19 @@ class SitePolicy:
     figures : tuple of str
         What may leave the site in its answers besides seconds and numbers of records: traffic, training (losses and
         tokens), resources (of machine and GPU), health. An empty list is nothing.
+    most_rank : int
+        Highest rank of adapters; of one above it, the first rows and columns alone are trained here, at its scale, and
+        the rest is sent back as it came. 0 for the recipe's.
+    codecs : tuple of str
+        Codecs in which adapters may come and updates may leave.
     """
 
     recipes: tuple[str, ...] = ()
     fewest_examples: Count = 8
     largest_norm: Annotated[float, above(0.0)] = 1000.0
     figures: Figures = SITE_AREAS
+    most_rank: CountOrNone = 0
+    codecs: tuple[CodecName, ...] = CODECS
 
 
 @dataclass(frozen=True)
@@ -182,7 +205,7 @@ class RunDefaults:
     Attributes
     ----------
     recipe : str
-        Name of the recipe, DOMAIN/default; "" is the first of this file.
+        Name of the recipe, DOMAIN/PRESET; "" is the first of this file.
     domains : tuple of str
         Sites of these domains take part; an empty list is the recipe's own.
     seed : int
@@ -203,12 +226,33 @@ class RunDefaults:
         Domains that each round needs an update of.
     extensions : int
         Further deadlines for a round with too few updates.
+    upload_codec : str
+        How updates become bytes. What a lossy codec leaves out of one, a site adds to its next.
+    broadcast_codec : str
+        How the global adapter becomes bytes; sites train from what they receive.
     budget : float or "board"
         Payload of the whole run in MB, both directions; 0 for no limit, "board" for the leaderboard's 200,000.
     budget_rounds : int
         Rounds that may be begun, repeated ones included; 0 for no limit.
     budget_hours : float
         Wall-clock of the whole run; 0 for no limit.
+    strategy : str
+        How updates become the next adapter, see fedlora strategy list. What it asks of the recipe is checked here.
+    server_learning_rate : float or "default"
+        Of fedavgm, fedadam, fedyogi and fedadagrad: the rate of the coordinator's optimiser. Here and below, "default"
+        is the strategy's own value.
+    server_momentum : float or "default"
+        Of the same: the decay of its first moment.
+    server_beta_2 : float or "default"
+        Of fedadam and fedyogi: the decay of its second moment.
+    server_adaptivity : float or "default"
+        Of fedadam, fedyogi and fedadagrad: what is added to the root of the second moment; the paper's tau.
+    trim : float or "default"
+        Of trimmed-mean: share of the updates that is left out at each end, for each value.
+    byzantine : int or "default"
+        Of krum and multi-krum: how many updates may be anything.
+    selected : int or "default"
+        Of multi-krum: how many updates are averaged; 0 for as many as a score looks at.
     """
 
     recipe: str = ""
@@ -222,9 +266,25 @@ class RunDefaults:
     over_sampling: CountOrNone = 0
     required_domains: tuple[DomainName, ...] = ()
     extensions: CountOrNone = 0
+    upload_codec: CodecName = "fp32"
+    broadcast_codec: CodecName = "fp32"
     budget: Payload = 0.0
     budget_rounds: CountOrNone = 0
     budget_hours: Annotated[float, at_least(0.0)] = 0.0
+    strategy: Annotated[str, one_of(STRATEGIES)] = "fedavg"
+    server_learning_rate: Annotated[Amount, _option("server-learning-rate")] = DEFAULT
+    server_momentum: Annotated[Amount, _option("server-momentum")] = DEFAULT
+    server_beta_2: Annotated[Amount, _option("server-beta-2")] = DEFAULT
+    server_adaptivity: Annotated[Amount, _option("server-adaptivity")] = DEFAULT
+    trim: Annotated[Amount, _option("trim")] = DEFAULT
+    byzantine: Annotated[Whole, _option("byzantine")] = DEFAULT
+    selected: Annotated[Whole, _option("selected")] = DEFAULT
+
+    @property
+    def options(self) -> dict[str, float]:
+        """All options of the strategy."""
+        given = {key: getattr(self, key.replace("-", "_")) for key in OPTIONS}
+        return options_of(STRATEGIES[self.strategy], given)
 
 
 @dataclass(frozen=True)
@@ -299,7 +359,8 @@ class Federation:
     site : tuple of Site
         The owners of shards.
     recipe : tuple of Recipe
-        Training hyper-parameters that all sites of a run share. One for each domain that is trained for.
+        Training hyper-parameters that all sites of a run share: for each domain that is trained for, a preset and what
+        is to differ from it.
     run : RunDefaults
         How runs are run.
     keeper : Keeper

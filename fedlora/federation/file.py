@@ -1,6 +1,7 @@
 """Reading ``federation.toml``: everything that is wrong at once, each with its place."""
 
 import dataclasses
+import os
 import sys
 import typing
 from collections.abc import Iterable, Mapping
@@ -81,7 +82,8 @@ def read_federation(file: Path, overrides: Iterable[Override] = ()) -> Resolved:
 def _with_model_beside(file: Path, federation: Federation) -> Federation:
     """Take a base model for the folder of this name beside the file, where there is one: paths are relative to it."""
     folder = file.absolute().parent / federation.base_model
-    return dataclasses.replace(federation, base_model=str(folder)) if (folder / "config.json").is_file() else federation
+    there = os.path.isfile(folder / "config.json")  # noqa: PTH113 - Path.is_file raises for a name that is too long
+    return dataclasses.replace(federation, base_model=str(folder)) if there else federation
 
 
 def _in_file(origin: Origin, path: str, lines: Mapping[str, int]) -> Origin:

@@ -47,7 +47,7 @@ PRESETS = {
                 _site("site-1", "finance", machine="workstation", **{"runtime-port": 9094, "metrics-port": 9465}),
                 _site("site-2", "finance", machine="workstation", **{"runtime-port": 9095, "metrics-port": 9466}),
             ],
-            "recipe": [{"domain": "finance", "steps": 10}],
+            "recipe": [{"domain": "finance", "preset": "quick", "steps": 10}],
         },
     ),
     "two-sites": Preset(

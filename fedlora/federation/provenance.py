@@ -10,8 +10,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fedlora.config import Problem, key_of
+from fedlora.recipes import Recipe, preset_values
 
-__all__ = ["Origin", "Override", "Source", "apply", "item_table", "leaves", "nested_table", "plain", "resolve"]
+__all__ = [
+    "Origin",
+    "Override",
+    "Source",
+    "apply",
+    "item_table",
+    "leaves",
+    "nested_table",
+    "plain",
+    "preset_layers",
+    "resolve",
+]
 
 # By what an entry of a list of tables is called in an override, besides its number.
 CALLED_BY = ("name", "domain")
@@ -106,9 +118,20 @@ def _entries(schema: type[Any], value: Any, origin: Origin, origins: dict[str, O
     if not isinstance(value, list):
         return value
     return [
-        resolve(schema, [(origin, entry)], origins, f"{path}[{number}]") if isinstance(entry, Mapping) else entry
+        resolve(schema, [*preset_layers(schema, entry), (origin, entry)], origins, f"{path}[{number}]")
+        if isinstance(entry, Mapping)
+        else entry
         for number, entry in enumerate(value)
     ]
+
+
+def preset_layers(schema: type[Any], entry: Mapping[str, Any]) -> list[tuple[Origin, Mapping[str, Any]]]:
+    """Return what lies below an entry of a list of tables: a recipe's preset."""
+    if schema is not Recipe:
+        return []
+    preset = str(entry.get("preset", Recipe.preset))
+    values = preset_values(preset, str(entry.get("domain")))
+    return [(Origin(Source.PRESET, preset), {key_of(name): plain(value) for name, value in values.items()})]
 
 
 def apply(
@@ -132,6 +155,7 @@ def _put(schema: type[Any], values: dict[str, Any], override: Override, origins:
     path, keys = "", list(override.keys)
     while keys:
         key = keys.pop(0)
+        about_of_table = about
         hints = typing.get_type_hints(about, include_extras=True) if about else {}
         hint = hints.get(key.replace("-", "_"))
         path = f"{path}.{key}" if path else key
@@ -142,6 +166,8 @@ def _put(schema: type[Any], values: dict[str, Any], override: Override, origins:
                 raise KeyError("is a table; an override sets one value of it")
             table[key] = _read(hint, override.text)
             origins[path] = override.origin
+            if about_of_table is Recipe and key in ("preset", "domain"):
+                _lay_anew(table, path.rpartition(".")[0], origins)
             return
         if item is not None and isinstance(table.get(key), list):
             number = _number(table[key], keys.pop(0))
@@ -151,6 +177,18 @@ def _put(schema: type[Any], values: dict[str, Any], override: Override, origins:
         else:
             raise KeyError(f"{path} is no table")
     raise KeyError("is a table; an override sets one value of it")
+
+
+def _lay_anew(table: dict[str, Any], path: str, origins: dict[str, Origin]) -> None:
+    """Replace what a recipe has from its preset and the defaults, once an override has named another preset."""
+    chosen = {
+        key: value
+        for key, value in table.items()
+        if origins[f"{path}.{key}"].source not in (Source.DEFAULT, Source.PRESET)
+    }
+    below: dict[str, Origin] = {}
+    table.update(resolve(Recipe, [*preset_layers(Recipe, chosen), (Origin(Source.FILE), chosen)], below, path))
+    origins.update({where: origin for where, origin in below.items() if origin.source is not Source.FILE})
 
 
 def _number(entries: list[Any], wanted: str) -> int:
@@ -164,6 +202,9 @@ def _number(entries: list[Any], wanted: str) -> int:
             break  # sites are called by their names, although they have a domain as well
     if wanted.isdecimal() and int(wanted) in tables:
         return int(wanted)
+    for number, entry in tables.items():
+        if wanted == f"{entry.get('domain')}/{entry.get('preset')}":
+            return number
     called = [str(entry.get("name", entry.get("domain", ""))) for entry in tables.values()]
     raise KeyError(f"nothing is called {wanted!r}; there are: {', '.join(called)}")
 

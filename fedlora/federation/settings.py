@@ -53,12 +53,15 @@ def trainer_settings(federation: Federation, site: Site, places: SitePlaces, bas
         "threads": site.resources.threads,
         "tokens-at-once": site.resources.tokens_at_once,
         "device": site.resources.device,
+        "gpus": site.resources.gpus,
         "seed": site.seed,
         "policy": {
             "recipes": federation.recipes_of(site),
             "fewest-examples": site.policy.fewest_examples,
             "largest-norm": site.policy.largest_norm,
             "figures": site.policy.figures,
+            "most-rank": site.policy.most_rank,
+            "codecs": site.policy.codecs,
         },
     }
 

@@ -15,7 +15,7 @@ from fedlora.errors import ConfigurationError
 from fedlora.federation.description import Federation
 from fedlora.federation.file import FILE
 from fedlora.federation.presets import PRESETS
-from fedlora.federation.provenance import item_table, nested_table, plain
+from fedlora.federation.provenance import item_table, nested_table, plain, preset_layers
 from fedlora.federation.schema import has_default, meanings, shown
 
 __all__ = ["new_file", "preset_text", "to_toml"]
@@ -72,7 +72,8 @@ def _table(
         elif item := item_table(hints[field.name]):
             for number, entry in enumerate(values.get(key, ())):
                 yield f"[[{here}]]"
-                yield from _table(item, entry, {}, here, explained=explained and number == 0)
+                below_it = {key: value for _, layer in preset_layers(item, entry) for key, value in layer.items()}
+                yield from _table(item, entry, below_it, here, explained=explained and number == 0)
 
 
 def _comment(text: str) -> list[str]:

@@ -2,6 +2,5 @@
 
 from fedlora.language_model.base_model import BaseModel
 from fedlora.language_model.cache import DEFAULT_BASE_MODEL, obtain
-from fedlora.language_model.prompt import prompt
 
-__all__ = ["DEFAULT_BASE_MODEL", "BaseModel", "obtain", "prompt"]
+__all__ = ["DEFAULT_BASE_MODEL", "BaseModel", "obtain"]

@@ -1,6 +1,7 @@
 """Serving samples to Prometheus: text in OpenMetrics or Prometheus' own format, as the scraper asks."""
 
 import logging
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -74,6 +75,9 @@ def serve(samples: Callable[[], Iterable[Sample]], listen: str) -> Callable[[], 
         server, thread = start_http_server(int(port), host, registry)
     except OSError as error:
         raise PortInUseError(f"metrics cannot be served at {listen}: {error.strerror}; choose another port") from error
+
+    # Each accepted connection inherits it: the body follows the head at once, not when the head's receipt comes back.
+    server.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def stop() -> None:
         server.shutdown()

@@ -1,8 +1,10 @@
 """The manifest of a shard: what its owner can know, and show, of the data without opening them. It quotes no record."""
 
+import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,12 @@ from typing import Any
 from fedlora.config import from_mapping
 from fedlora.domains import DOMAINS
 from fedlora.errors import ConfigurationError, ShardError
+from fedlora.shards.preparation import Preparation
 from fedlora.shards.records import Record
 
-__all__ = ["FIELDS", "LAYOUT", "Lengths", "Manifest", "answer_length", "prompt_length"]
+__all__ = ["FIELDS", "LAYOUT", "LengthCounts", "Lengths", "Manifest"]
 
-LAYOUT = 1  # version of the folder's layout
+LAYOUT = 2  # version of the folder's layout
 FIELDS = ("instruction", "input", "output")  # the schema: what each line of the data holds, and nothing else
 LONGEST_NAME, LONGEST_LICENCE = 64, 200
 
@@ -29,11 +32,31 @@ class Lengths:
     maximum: int
 
     @classmethod
-    def of(cls, lengths: Sequence[int]) -> "Lengths":
-        """Summarise `lengths`; median and 95th percentile are the nearest ranks, lengths that occur."""
-        ordered = sorted(lengths)
-        rank = [ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95)]
-        return cls(ordered[0], rank[0], rank[1], ordered[-1])
+    def of(cls, counts: Mapping[int, int]) -> "Lengths":
+        """Summarise how many texts have which length; median and 95th percentile are nearest ranks, so they occur."""
+        ordered = sorted(counts)
+        half, most = (_nearest_rank(share, counts, ordered) for share in (0.5, 0.95))
+        return cls(ordered[0], half, most, ordered[-1])
+
+
+class LengthCounts:
+    """How many records have prompts and answers of which length; needs memory for lengths, not for records.
+
+    Attributes
+    ----------
+    prompts : Counter of int
+        Records by characters of instruction and input together.
+    answers : Counter of int
+        Records by characters of the answer.
+    """
+
+    def __init__(self) -> None:
+        self.prompts, self.answers = Counter[int](), Counter[int]()
+
+    def add(self, record: Record) -> None:
+        """Count `record`."""
+        self.prompts[len(record.instruction) + len(record.input)] += 1
+        self.answers[len(record.output)] += 1
 
 
 @dataclass(frozen=True)
@@ -60,6 +83,8 @@ class Manifest:
         Size of the data file.
     sha256 : str
         Its hash.
+    preparation : tuple of Preparation
+        What was done to the records, step by step, the first step first.
     """
 
     layout: int
@@ -72,6 +97,7 @@ class Manifest:
     answer_characters: Lengths
     bytes: int
     sha256: str
+    preparation: tuple[Preparation, ...]
 
     def __post_init__(self) -> None:
         _check_text("name", self.name, LONGEST_NAME)
@@ -82,9 +108,13 @@ class Manifest:
         if self.schema != FIELDS:
             raise ValueError(f"schema is {', '.join(self.schema)}; this kit reads {', '.join(FIELDS)}")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the manifest as JSON has it, without what does not apply."""
+        return asdict(self, dict_factory=lambda pairs: {key: value for key, value in pairs if value is not None})
+
     def to_json(self) -> str:
         """Write the manifest; equal manifests give equal text."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_file(cls, file: Path) -> "Manifest":
@@ -105,22 +135,29 @@ class Manifest:
             raise ShardError(f"{file}: cannot be read: {error}") from error
         if not isinstance(values, dict):
             raise ShardError(f"{file}: is a {type(values).__name__}, not an object with fields")
-        if values.get("layout") != LAYOUT:
-            raise ShardError(f"{file}: has layout {values.get('layout')!r}; this kit reads {LAYOUT}: use the newer kit")
+        layout = values.get("layout")
+        if layout != LAYOUT:
+            older = isinstance(layout, int) and layout < LAYOUT
+            advice = "import the data again: fedlora shard import" if older else "use the newer kit"
+            raise ShardError(f"{file}: has layout {layout!r}; this kit reads {LAYOUT}: {advice}")
         try:
-            return from_mapping(cls, {key.replace("_", "-"): values[key] for key in values}, origin=str(file))
+            return from_mapping(cls, _with_hyphens(values), origin=str(file))
         except ConfigurationError as error:
             raise ShardError(str(error)) from error
 
 
-def prompt_length(record: Record) -> int:
-    """Return how many characters are asked."""
-    return len(record.instruction) + len(record.input)
+def _nearest_rank(share: float, counts: Mapping[int, int], ordered: Sequence[int]) -> int:
+    """Return the least of `ordered` that is at least as long as `share` of all."""
+    wanted = math.ceil(share * sum(counts.values()))
+    so_far = itertools.accumulate(counts[length] for length in ordered)
+    return next(length for length, reached in zip(ordered, so_far, strict=True) if reached >= wanted)
 
 
-def answer_length(record: Record) -> int:
-    """Return how many characters are answered."""
-    return len(record.output)
+def _with_hyphens(value: Any) -> Any:
+    """Return what was read with its keys as the files of the kit have them."""
+    if isinstance(value, dict):
+        return {key.replace("_", "-"): _with_hyphens(inner) for key, inner in value.items()}
+    return [_with_hyphens(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _check_text(field: str, value: str, longest: int) -> None:

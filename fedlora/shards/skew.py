@@ -5,82 +5,86 @@ above 1 nearly even, far below 1 nearly one-sided.
 """
 
 import random
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 
 from fedlora.errors import ShardError
-from fedlora.shards.records import Record
+from fedlora.shards.division import Owners, check_labels, check_parts, shuffled
 
-__all__ = ["MOST_LABELS", "partition_by_label", "partition_by_size"]
-
-MOST_LABELS = 50  # more different answers than this are free text, not labels
+__all__ = ["check_alpha", "partition_by_label", "partition_by_size"]
 
 
-def partition_by_label(records: Sequence[Record], parts: int, *, alpha: float, seed: int) -> list[list[Record]]:
-    """Divide `records` into parts of equal size, within one record, whose mixtures of answers differ.
+def partition_by_label(labels: Sequence[int], parts: int, *, alpha: float, seed: int) -> Owners:
+    """Divide records into parts of equal size, within one record, whose mixtures of labels differ.
 
     As in Hsu et al. 2019 (arXiv 1909.06335): each part draws its mixture of labels from a Dirichlet distribution with
     mean as in all records and concentration `alpha`, then its records by that mixture, none twice. Parts take turns,
     so that a label that runs out does so for all of them; what is left is taken by who still needs records.
 
+    Parameters
+    ----------
+    labels : sequence of int
+        Of each record.
+
     Raises
     ------
     ShardError
-        If a part would be empty, or the answers are not labels: 2 to ``MOST_LABELS`` different ones.
+        If a part would be empty, or these are no labels: see `check_labels`.
     """
-    _check(records, parts, alpha)
-    counts = Counter(record.output for record in records)
-    if not 2 <= len(counts) <= MOST_LABELS:
-        raise ShardError(
-            f"{len(counts)} different answer(s) are no labels to divide by; allowed: 2 to {MOST_LABELS}; "
-            "divide free text by iid or size-skew"
-        )
+    check_alpha(alpha)
+    check_parts(len(labels), parts)
+    counts = Counter(labels)
+    check_labels(len(counts))
     generator = random.Random(seed)  # noqa: S311 - a reproducible division, not a secret
-    waiting = {label: _shuffled(records, label, generator) for label in sorted(counts)}
-    shares = [count / len(records) for _, count in sorted(counts.items())]
+    waiting = {
+        label: shuffled((record for record, other in enumerate(labels) if other == label), generator)
+        for label in sorted(counts)
+    }
+    shares = [count / len(labels) for _, count in sorted(counts.items())]
     mixtures = [_dirichlet([alpha * share for share in shares], generator) for _ in range(parts)]
-    chosen: list[list[int]] = [[] for _ in range(parts)]
-    for turn in range(len(records)):
+    owners = array("H", bytes(2 * len(labels)))
+    for turn in range(len(labels)):
         left = list(waiting)
         weights = [share if waiting[label] else 0.0 for label, share in zip(left, mixtures[turn % parts], strict=True)]
         if not sum(weights):  # nothing is left of what this part would have
             weights = [float(len(waiting[label])) for label in left]
-        chosen[turn % parts].append(waiting[generator.choices(left, weights)[0]].pop())
-    return [[records[index] for index in sorted(part)] for part in chosen]
+        owners[waiting[generator.choices(left, weights)[0]].pop()] = turn % parts
+    return owners
 
 
-def partition_by_size(records: Sequence[Record], parts: int, *, alpha: float, seed: int) -> list[list[Record]]:
-    """Divide `records` into parts of different sizes and alike otherwise; the sizes follow a Dirichlet distribution.
+def partition_by_size(count: int, parts: int, *, alpha: float, seed: int) -> Owners:
+    """Divide `count` records into parts of different sizes and alike otherwise; the sizes follow that distribution.
 
     Raises
     ------
     ShardError
         If a part would be empty.
     """
-    _check(records, parts, alpha)
+    check_alpha(alpha)
+    check_parts(count, parts)
     generator = random.Random(seed)  # noqa: S311 - as above
-    order = list(range(len(records)))
-    generator.shuffle(order)
-    sizes = _sizes(len(records) - parts, _dirichlet([alpha] * parts, generator))
-    divided, first = [], 0
-    for size in sizes:
+    order = shuffled(range(count), generator)
+    owners = array("H", bytes(2 * count))
+    first = 0
+    for part, size in enumerate(_sizes(count - parts, _dirichlet([alpha] * parts, generator))):
         last = first + size + 1  # each part has one record beforehand
-        divided.append([records[index] for index in sorted(order[first:last])])
+        for record in order[first:last]:
+            owners[record] = part
         first = last
-    return divided
+    return owners
 
 
-def _check(records: Sequence[Record], parts: int, alpha: float) -> None:
-    if len(records) < parts:
-        raise ShardError(f"{len(records)} record(s) cannot be divided into {parts} parts")
+def check_alpha(alpha: float) -> None:
+    """Check a concentration.
+
+    Raises
+    ------
+    ShardError
+        If it is so far from 1 that what is drawn is no number any more.
+    """
     if not 1e-3 <= alpha <= 1e6:
         raise ShardError(f"alpha is {alpha}; allowed: 0.001 (one-sided) to 1000000 (even)")
-
-
-def _shuffled(records: Sequence[Record], label: str, generator: random.Random) -> list[int]:
-    rows = [index for index, record in enumerate(records) if record.output == label]
-    generator.shuffle(rows)
-    return rows
 
 
 def _dirichlet(concentrations: Sequence[float], generator: random.Random) -> list[float]:

@@ -1,27 +1,19 @@
-"""Dividing records: among sites, and into what is trained and what is held out."""
+"""Dividing records that are in memory: among sites, and into what is trained and what is held out."""
 
 import random
 from collections.abc import Sequence
 
 from fedlora.errors import ShardError
+from fedlora.shards.division import numbers_of, partition_evenly
 from fedlora.shards.records import Record
 
 __all__ = ["hold_out", "partition"]
 
 
 def partition(records: Sequence[Record], parts: int, *, seed: int) -> list[list[Record]]:
-    """Divide `records` into `parts` independent, identically distributed shards whose sizes differ by at most one.
-
-    Raises
-    ------
-    ShardError
-        If a part would be empty.
-    """
-    if len(records) < parts:
-        raise ShardError(f"{len(records)} record(s) cannot be divided among {parts} sites")
-    order = list(range(len(records)))
-    random.Random(seed).shuffle(order)  # noqa: S311 - a reproducible division, not a secret
-    return [[records[i] for i in sorted(order[part::parts])] for part in range(parts)]
+    """Divide `records` into `parts` as `partition_evenly` does."""
+    numbers = numbers_of(partition_evenly(len(records), parts, seed=seed), parts)
+    return [[records[number] for number in part] for part in numbers]
 
 
 def hold_out(records: Sequence[Record], *, fraction: float, most: int, seed: int) -> tuple[list[Record], list[Record]]:
@@ -44,7 +36,7 @@ def hold_out(records: Sequence[Record], *, fraction: float, most: int, seed: int
     for index, record in enumerate(records):
         questions.setdefault((record.instruction, record.input), []).append(index)
     groups = list(questions.values())
-    random.Random(seed).shuffle(groups)  # noqa: S311 - as above
+    random.Random(seed).shuffle(groups)  # noqa: S311 - a reproducible division, not a secret
     wanted = min(most, max(1, round(fraction * len(records))))
     held: set[int] = set()
     for group in groups:

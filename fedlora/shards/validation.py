@@ -1,74 +1,85 @@
 """Holding a shard's data to its manifest: everything that is wrong, at once."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from fedlora.errors import ShardError
-from fedlora.shards.manifest import FIELDS, Lengths, answer_length, prompt_length
-from fedlora.shards.records import Record, decode, json_row, to_record
-from fedlora.shards.shard import Shard
+from fedlora.shards.leaks import LeakCheck
+from fedlora.shards.manifest import FIELDS, LengthCounts, Lengths
+from fedlora.shards.records import Record, to_record
+from fedlora.shards.rows import MOST_AT_ONCE, decode, json_row
+from fedlora.shards.shard import HashedFile, Shard
 
 __all__ = ["validate"]
 
 MOST_PROBLEMS = 50  # of single lines; the rest is counted
 
 
-def validate(shard: Shard) -> None:
+def validate(shard: Shard, leaks: LeakCheck | None = None) -> None:
     """Check the data of `shard` line by line, then hash, size, count and lengths against the manifest.
+
+    Parameters
+    ----------
+    shard : Shard
+        What to check.
+    leaks : LeakCheck, optional
+        Compares each good record with evaluation sets on the way.
 
     Raises
     ------
     ShardError
         With every problem, each by file and line, or by the manifest's field.
     """
-    content = shard.content()
-    records, problems = _read(content, shard)
-    if len(problems) > MOST_PROBLEMS:
-        problems = [*problems[:MOST_PROBLEMS], f"{shard.data}: and {len(problems) - MOST_PROBLEMS} more such lines"]
-    problems += _differences(content, records, shard)
+    lengths, problems, more = LengthCounts(), list[str](), 0
+    with HashedFile(shard.data) as file:
+        for found in _lines(file, shard):
+            if isinstance(found, Record):
+                lengths.add(found)
+                if leaks:
+                    leaks.add(found)
+            elif len(problems) < MOST_PROBLEMS:
+                problems.append(found)
+            else:
+                more += 1
+        if more:
+            problems.append(f"{shard.data}: and {more} more such lines")
+        problems += _differences(file, lengths, shard)
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise ShardError(f"{shard.directory} has {len(problems)} problem(s):\n{listed}")
 
 
-def _read(content: bytes, shard: Shard) -> tuple[list[Record], list[str]]:
-    """Return the records of all good lines, and what is wrong with the others."""
-    try:
-        text = decode(content, shard.data)
-    except ShardError as error:
-        return [], [str(error)]
-    records, problems = [], []
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+def _lines(file: HashedFile, shard: Shard) -> Iterator[Record | str]:
+    """Yield the records of all good lines, and what is wrong with the others."""
+    number = 0
+    while line := file.readline(MOST_AT_ONCE + 1):
+        number += 1
         try:
-            records.append(_record(line, f"{shard.data}, line {number}", shard))
+            yield _record(decode(line, number, shard.data), f"{shard.data}, line {number}", shard)
         except ShardError as error:
-            problems.append(str(error))
-    return records, problems
+            yield str(error)
 
 
 def _record(line: str, place: str, shard: Shard) -> Record:
-    row = json_row(line, place)
+    row = json_row(line.removesuffix("\n"), place)
     if set(row) != set(FIELDS):
         found = ", ".join(row) or "none"
         raise ShardError(f"{place}: the fields are {found}; the manifest's schema is {', '.join(FIELDS)}")
     return to_record(row, place, shard.domain)
 
 
-def _differences(content: bytes, records: Sequence[Record], shard: Shard) -> list[str]:
+def _differences(file: HashedFile, lengths: LengthCounts, shard: Shard) -> list[str]:
     """Return where the data differ from what the manifest says."""
-    said, found = shard.manifest, hashlib.sha256(content).hexdigest()
+    said = shard.manifest
     pairs: list[tuple[str, object, object]] = [
-        ("SHA-256", found, said.sha256),
-        ("size in bytes", len(content), said.bytes),
-        ("number of good records", len(records), said.records),
+        ("SHA-256", file.finish(), said.sha256),
+        ("size in bytes", file.bytes, said.bytes),
+        ("number of good records", lengths.answers.total(), said.records),
     ]
-    if records:
-        prompts = Lengths.of([prompt_length(record) for record in records])
-        answers = Lengths.of([answer_length(record) for record in records])
+    if lengths.answers:
         for what, here, there in (
-            ("prompts", prompts, said.prompt_characters),
-            ("answers", answers, said.answer_characters),
+            ("prompts", Lengths.of(lengths.prompts), said.prompt_characters),
+            ("answers", Lengths.of(lengths.answers), said.answer_characters),
         ):
             pairs += [
                 (f"{name} of the {what} in characters", figure, getattr(there, name))

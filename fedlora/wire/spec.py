@@ -4,19 +4,23 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from fedlora.errors import WireError
+from fedlora.recipes.recipe import Adapter as AdapterKind
+from fedlora.recipes.recipe import frozen_factor
 
-__all__ = ["AdapterSpec", "TensorSpec", "Vector"]
+__all__ = ["MAGNITUDE", "AdapterSpec", "TensorSpec", "Vector"]
 
 Vector = npt.NDArray[np.float32]  # one adapter: all tensors of a spec, flat, in the spec's order
 
+KINDS: tuple[str, ...] = get_args(AdapterKind)
+MAGNITUDE = ".lora_magnitude_vector"  # how PEFT ends the names of DoRA's magnitudes
 MOST_TENSORS = 100_000
 MOST_VALUES = 2**31  # 8 GiB of fp32, forty times a rank-64 adapter of a 70B model
 
@@ -52,8 +56,10 @@ class AdapterSpec:
         Name of the recipe.
     recipe_sha256 : str
         Hash of all its values.
+    adapter : str
+        Its kind: lora, rslora or dora.
     alpha : int
-        LoRA's alpha: the adapter's product is scaled by alpha over rank.
+        The adapter's product is scaled by alpha over rank; of rslora over the root of it.
     tensors : tuple of TensorSpec
         Sorted by name; values travel in this order.
     """
@@ -64,6 +70,7 @@ class AdapterSpec:
     base_model_sha256: str
     recipe: str
     recipe_sha256: str
+    adapter: str
     alpha: int
     tensors: tuple[TensorSpec, ...]
 
@@ -71,6 +78,8 @@ class AdapterSpec:
         names = [tensor.name for tensor in self.tensors]
         if not names or len(names) > MOST_TENSORS:
             raise WireError(f"spec has {len(names)} tensors; allowed: 1 to {MOST_TENSORS}")
+        if self.adapter not in KINDS:
+            raise WireError(f"spec's adapter is {self.adapter!r}; allowed: {', '.join(KINDS)}")
         if names != sorted(set(names)):
             raise WireError("spec's tensors are not sorted by name, or one stands twice")
         if any(dimension < 1 for tensor in self.tensors for dimension in tensor.shape):
@@ -87,6 +96,19 @@ class AdapterSpec:
     def bytes(self) -> int:
         """Bytes of the values of the whole adapter, as a `Vector`."""
         return self.size * np.dtype(np.float32).itemsize
+
+    @property
+    def magnitudes(self) -> "AdapterSpec | None":
+        """The part of a DoRA adapter that begins as the base model's weights say; None of other adapters."""
+        tensors = tuple(tensor for tensor in self.tensors if tensor.name.endswith(MAGNITUDE))
+        return replace(self, tensors=tensors) if tensors else None
+
+    def trained(self, factors: str, round_number: int) -> "AdapterSpec":
+        """Return the part that a round trains, and that travels back; `factors` as a recipe says it."""
+        frozen = frozen_factor(factors, round_number)
+        if not frozen:
+            return self
+        return replace(self, tensors=tuple(tensor for tensor in self.tensors if f".lora_{frozen}." not in tensor.name))
 
     @cached_property
     def sha256(self) -> str:
@@ -123,6 +145,24 @@ class AdapterSpec:
         for tensor in self.tensors:
             yield tensor.name, vector[offset : offset + tensor.size].reshape(tensor.shape)
             offset += tensor.size
+
+    def cut(self, vector: Vector, part: "AdapterSpec") -> Vector:
+        """Return those values of `vector` that are of `part`, in its order."""
+        if part.tensors == self.tensors:
+            return vector
+        names = {tensor.name for tensor in part.tensors}
+        values: Vector = np.concatenate([view.ravel() for name, view in self.views(vector) if name in names])
+        return values
+
+    def replaced(self, vector: Vector, part: "AdapterSpec", values: Vector) -> Vector:
+        """Return `vector` with `values` in the place of those of `part`."""
+        if part.tensors == self.tensors:
+            return values
+        whole, given = vector.copy(), dict(part.views(values))
+        for name, view in self.views(whole):
+            if name in given:
+                view[:] = given[name]
+        return whole
 
     def difference(self, other: "AdapterSpec") -> str:
         """Say in a few words where `other` differs, for an error; empty if it does not."""

@@ -78,7 +78,7 @@ def _consent(settings: NodeSettings) -> tuple[Outcome, str, str]:
 
 def _trainer(settings: TrainerSettings) -> list[Finding]:
     model = training.base_model(settings)
-    needed = training.needs(settings) if usable(model) else None
+    needed = training.largest_needs(settings) if usable(model) else None
     return [
         training.shard(settings),
         model,

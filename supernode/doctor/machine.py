@@ -9,13 +9,13 @@ from pathlib import Path
 from fedlora.errors import PortInUseError
 from fedlora.processes import check_ports_free
 from supernode.doctor.findings import Outcome, check, fail, ok, skipped, warn
-from supernode.doctor.training import Needs
 from supernode.heartbeat import node_heartbeat
+from supernode.needs import Needs
 from supernode.settings import NodeSettings
 from supernode.trainer.journal import room
 from supernode.trainer.settings import TrainerSettings
 
-__all__ = ["cores", "gpu", "listens", "memory", "state_folder", "trainer_socket", "worker_port"]
+__all__ = ["cores", "gpu", "listens", "memory", "memory_of", "state_folder", "trainer_socket", "worker_port"]
 
 FEWEST_BYTES = 100 * 10**6  # that the disk of a state folder should take, whatever is trained
 UPDATES = 10  # that it should take besides: one for each run that the site ever serves stays there
@@ -28,7 +28,7 @@ def state_folder(folder: Path, needed: Needs | None) -> tuple[Outcome, str, str]
     there = next(entry for entry in (folder, *folder.absolute().parents) if entry.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return fail(f"{there} cannot be written", "let the user that runs the site own it")
-    free, update = shutil.disk_usage(there).free, needed.update_bytes if needed else 0
+    free, update = shutil.disk_usage(there).free, needed.update if needed else 0
     wished = FEWEST_BYTES + UPDATES * update
     said = f"{folder}, {_size(free)} free, wished for {_size(wished)}"
     if free < room(update):
@@ -41,15 +41,19 @@ def memory(settings: TrainerSettings, needed: Needs | None) -> tuple[Outcome, st
     """Hold the memory that is free to an estimate of what the trainer takes."""
     if needed is None:
         return skipped("the base model cannot be used")
-    estimate = f"the trainer takes about {_size(needed.memory_bytes)}, at {settings.tokens_at_once} tokens at once"
+    taken = needed.memory
+    estimate = f"the trainer takes about {_size(taken)}, at {settings.tokens_at_once} tokens at once"
+    if settings.device == "cuda":  # where the rest is the GPU's, and the weights come through here
+        taken = needed.program + needed.weights
+        estimate = f"the trainer takes about {_size(taken)} beside the GPU's memory, for which see fedlora node plan"
     if listens(settings.socket):
         return ok(f"the trainer runs and has what it needs; {estimate}")
     free = _free_memory()
     said = f"{_size(free)} free; {estimate}"
-    if free < needed.model_bytes:
+    if free < needed.weights:
         return fail(said, "the base model alone does not fit: take a smaller one, or more memory")
-    advice = "lower tokens-at-once in trainer.toml, or end other programs"
-    return ok(said) if free >= needed.memory_bytes else warn(said, advice)
+    advice = "end other programs, or see what to change: fedlora node plan"
+    return ok(said) if free >= taken else warn(said, advice)
 
 
 @check("cores")
@@ -126,6 +130,21 @@ def listens(path: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def memory_of(device: str) -> tuple[int | None, str]:
+    """Return the memory that there is for a trainer on `device`, None if nobody says so, and whose it is."""
+    if device == "cpu":
+        return _free_memory(), "free on this machine"
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None, "no GPU with a driver here"
+    query = [program, "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20)
+        return int(done.stdout.split()[0]) * 2**20, "this machine's GPU"
+    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError):
+        return None, "nvidia-smi does not say it"
 
 
 def _free_memory() -> int:

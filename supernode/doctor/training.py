@@ -1,41 +1,17 @@
 """What the trainer trains on, and what it needs for that: estimated from files, without torch."""
 
-import json
-from dataclasses import dataclass
+from dataclasses import replace
 
 from fedlora.domains import domain
 from fedlora.errors import BaseModelError, ShardError
 from fedlora.language_model import BaseModel
-from fedlora.language_model.adapter_shapes import adapter_tensors
-from fedlora.shards import open_shard, read_records
+from fedlora.shards import iterate_records, open_shard
 from fedlora.shards.validation import validate
 from supernode.doctor.findings import Outcome, check, ok
+from supernode.needs import Needs, needs
 from supernode.trainer.settings import TrainerSettings
 
-__all__ = ["Needs", "base_model", "needs", "policy", "shard"]
-
-# Fitted to SmolLM2-135M (30 layers of 576 channels, vocabulary of 49,152), whose tokens take about 3 MB each.
-BYTES_A_CHANNEL_OF_A_LAYER, BYTES_A_WORD = 132, 14
-PROGRAM_BYTES = 400 * 10**6  # Python and torch
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What training takes.
-
-    Attributes
-    ----------
-    model_bytes : int
-        The base model's weights.
-    memory_bytes : int
-        An estimate of all that the trainer takes at once.
-    update_bytes : int
-        The largest update of any recipe of the policy, at four bytes a value.
-    """
-
-    model_bytes: int
-    memory_bytes: int
-    update_bytes: int
+__all__ = ["base_model", "largest_needs", "policy", "shard"]
 
 
 @check("shard")
@@ -43,7 +19,7 @@ def shard(settings: TrainerSettings) -> tuple[Outcome, str, str]:
     """Hold the shard to its manifest and to the domain; a plain file is read to its end."""
     wanted = domain(settings.domain)
     if not settings.shard.is_dir():
-        records = len(read_records(settings.shard, wanted))
+        records = sum(1 for _ in iterate_records(settings.shard, wanted))
         return ok(f"{settings.shard}, {records} records of {wanted.name}; a plain file, which no manifest guards")
     opened = open_shard(settings.shard, wanted)
     try:
@@ -60,8 +36,9 @@ def base_model(settings: TrainerSettings) -> tuple[Outcome, str, str]:
     """Look whether the base model is there, and fits every recipe of the policy."""
     if not settings.base_model.is_dir():
         raise BaseModelError(f"{settings.base_model} is no folder")
-    found = needs(settings)
-    return ok(f"{settings.base_model_name} in {settings.base_model}, {found.model_bytes / 1e6:.0f} MB")
+    largest_needs(settings)
+    size = sum(file.stat().st_size for file in settings.base_model.glob("*.safetensors"))
+    return ok(f"{settings.base_model_name} in {settings.base_model}, {size / 1e6:.0f} MB")
 
 
 @check("policy")
@@ -71,23 +48,26 @@ def policy(settings: TrainerSettings) -> tuple[Outcome, str, str]:
     return ok(f"{settings.policy.sha256[:12]} allows the recipes {listed}")
 
 
-def needs(settings: TrainerSettings) -> Needs:
-    """Return what training takes.
+def largest_needs(settings: TrainerSettings) -> Needs:
+    """Return what the recipe of the policy that takes most memory takes, and the largest update of any.
+
+    A recipe that the policy's ranks do not allow is counted as if they did: its update is that of the others.
 
     Raises
     ------
     BaseModelError
         If the base model is damaged, or has none of the modules that a recipe targets.
     """
-    base = BaseModel(settings.base_model_name, settings.base_model).check()
-    updates = [4 * sum(one.size for one in adapter_tensors(base, recipe)) for recipe in settings.policy.recipes]
-    weights = sum(file.stat().st_size for file in base.directory.glob("*.safetensors"))
-    try:
-        about = json.loads((base.directory / "config.json").read_text(encoding="utf-8"))
-        layers, channels, words = (int(about[key]) for key in ("num_hidden_layers", "hidden_size", "vocab_size"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BaseModelError(
-            f"{base.directory / 'config.json'} does not say how large the model is: {error}"
-        ) from error
-    token = BYTES_A_CHANNEL_OF_A_LAYER * layers * channels + BYTES_A_WORD * words
-    return Needs(weights, PROGRAM_BYTES + weights + settings.tokens_at_once * token, max(updates))
+    base, limit = BaseModel(settings.base_model_name, settings.base_model).check(), settings.policy.most_rank
+    all_needs = [
+        needs(
+            base,
+            recipe,
+            settings.tokens_at_once,
+            device=settings.device,
+            rank=min(recipe.rank, limit or recipe.rank),
+        )
+        for recipe in settings.policy.recipes
+    ]
+    largest = max(all_needs, key=lambda one: one.memory)
+    return replace(largest, update=max(one.update for one in all_needs))

@@ -20,7 +20,9 @@ def main(arguments: list[str]) -> int:
         check_rendered_version()
         settings = read_toml(TrainerSettings, Path(arguments[0]))
         # Read when torch is loaded, which is why it is imported below and not above.
-        os.environ.update(OMP_NUM_THREADS=str(settings.threads), OMP_WAIT_POLICY="PASSIVE")
+        threads = str(settings.threads)  # of products, and of tokenising
+        os.environ.update(OMP_NUM_THREADS=threads, OMP_WAIT_POLICY="PASSIVE", RAYON_NUM_THREADS=threads)
+        os.environ.update(THP_MEM_ALLOC_ENABLE="1")  # large tensors on huge pages: fewer faults and look-ups
         os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error")
         deny_network()
         from supernode.trainer.service import serve

@@ -1,26 +1,25 @@
-"""From records to token ids: what is fed to the model, and which tokens the loss is taken on."""
+"""Examples and batches: what is fed to the model, and which tokens the loss is taken on."""
 
 import random
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from transformers import PreTrainedTokenizerBase
 
-from fedlora.errors import TrainerError
-from fedlora.language_model.prompt import answer, prompt
-from fedlora.shards import Record
+__all__ = ["Batch", "Example", "batches", "chunks", "collate", "rows_of_round"]
 
-__all__ = ["Batch", "Example", "batches", "chunks", "collate", "rows_of_round", "tokenise"]
-
+Ids = Sequence[int] | npt.NDArray[np.int64]
 NOT_SCORED = -100  # the label that torch's cross entropy leaves out
 
 
 @dataclass(frozen=True)
 class Example:
-    """One record as token ids; the last `answer_length` of them are the answer and the end of the text."""
+    """One record as token ids; the last `answer_length` of them are the answer, with the end of the text if taught."""
 
-    ids: tuple[int, ...]
+    ids: Ids
     answer_length: int
 
 
@@ -40,36 +39,6 @@ class Batch:
     mask: torch.Tensor
     positions: torch.Tensor
     labels: torch.Tensor
-
-
-def tokenise(records: Sequence[Record], tokenizer: PreTrainedTokenizerBase, length: int) -> tuple[list[Example], int]:
-    """Turn records into examples of at most `length` tokens.
-
-    Prompt and answer are tokenised apart, so the border between them is exact in every tokenizer. What is too long
-    loses the end of its answer, down to half of `length`; after that its prompt loses its beginning.
-
-    Returns
-    -------
-    tuple
-        The examples, and how many had to be cut.
-
-    Raises
-    ------
-    TrainerError
-        If the tokenizer has no end-of-text token.
-    """
-    end = tokenizer.eos_token_id
-    if not isinstance(end, int):
-        raise TrainerError("the base model's tokenizer has no end-of-text token; a model cannot learn to stop without")
-    prompts = tokenizer([prompt(record) for record in records], add_special_tokens=False)["input_ids"]
-    answers = tokenizer([answer(record) for record in records], add_special_tokens=False)["input_ids"]
-    examples, cut = [], 0
-    for asked, answered in zip(prompts, answers, strict=True):
-        cut += len(asked) + len(answered) + 1 > length
-        answered = [*answered, end][: max(length - len(asked), length // 2, 1)]
-        asked = asked[max(0, len(asked) + len(answered) - length) :]
-        examples.append(Example((*asked, *answered), len(answered)))
-    return examples, cut
 
 
 def collate(examples: Sequence[Example], padding: int) -> Batch:
@@ -96,14 +65,14 @@ def rows_of_round(rows: int, wanted: int, *, round_number: int, seed: int) -> li
     return [_pass(rows, position // rows, seed)[position % rows] for position in range(first, first + wanted)]
 
 
-_cached: dict[tuple[int, int, int], list[int]] = {}
+_cached: dict[tuple[int, int, int], Sequence[int]] = {}
 
 
-def _pass(rows: int, number: int, seed: int) -> list[int]:
+def _pass(rows: int, number: int, seed: int) -> Sequence[int]:
     key = (rows, number, seed)
     if key not in _cached:
         _cached.clear()
-        order = list(range(rows))
+        order = array("I", range(rows))  # a list would take nine times the memory
         random.Random(f"{seed}/{number}").shuffle(order)  # noqa: S311 - reproducible, not secret
         _cached[key] = order
     return _cached[key]

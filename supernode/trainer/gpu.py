@@ -11,7 +11,7 @@ import torch
 
 from fedlora.metrics import Sample
 
-__all__ = ["Gpu", "find_gpu"]
+__all__ = ["Gpu", "find_gpus"]
 
 log = logging.getLogger("fedlora.trainer")
 MILLI, PERCENT = 1e-3, 1e-2
@@ -19,7 +19,7 @@ Number = Callable[[], float]
 
 
 class Gpu:
-    """The GPU that torch computes on.
+    """A GPU that torch computes on.
 
     Parameters
     ----------
@@ -27,10 +27,13 @@ class Gpu:
         ``pynvml``, initialised.
     handle : object
         NVML's handle of the GPU.
+    number : int
+        CUDA's number of it.
     """
 
-    def __init__(self, nvml: Any, handle: Any) -> None:
+    def __init__(self, nvml: Any, handle: Any, number: int) -> None:
         self._nvml = nvml
+        self._number = number
         self._handle = handle
         self._labels = {"gpu": str(nvml.nvmlDeviceGetIndex(handle))}
 
@@ -50,7 +53,7 @@ class Gpu:
             "fedlora_gpu_utilisation_ratio": lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu * PERCENT,
             "fedlora_gpu_power_watts": lambda: nvml.nvmlDeviceGetPowerUsage(handle) * MILLI,
             "fedlora_gpu_energy_joules_total": lambda: nvml.nvmlDeviceGetTotalEnergyConsumption(handle) * MILLI,
-            "fedlora_gpu_memory_peak_bytes": torch.cuda.max_memory_reserved,
+            "fedlora_gpu_memory_peak_bytes": lambda: torch.cuda.max_memory_reserved(self._number),
         }
         samples = []
         for name, read in sources.items():
@@ -61,19 +64,21 @@ class Gpu:
         return samples
 
 
-def find_gpu(device: str) -> Gpu | None:
-    """Return the GPU that `device` stands for; None for ``cpu``, or where NVML cannot be asked."""
+def find_gpus(device: str, count: int = 1) -> list[Gpu]:
+    """Return the GPUs that `device` stands for; none for ``cpu``, or where NVML cannot be asked."""
     if device != "cuda":
-        return None
+        return []
     try:
         import pynvml
     except ImportError:
         log.warning("nvidia-ml-py is not installed; the GPU is not measured")
-        return None
+        return []
     try:
         pynvml.nvmlInit()
         # By its id: CUDA numbers GPUs in another order, and only those that it may see.
-        return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}"))
+        names = [f"GPU-{torch.cuda.get_device_properties(number).uuid}" for number in range(count)]
+        handles = map(pynvml.nvmlDeviceGetHandleByUUID, names)
+        return [Gpu(pynvml, handle, number) for number, handle in enumerate(handles)]
     except pynvml.NVMLError as error:
         log.warning("NVML does not answer, and the GPU is not measured: %s", error)
-        return None
+        return []

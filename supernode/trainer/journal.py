@@ -4,13 +4,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fedlora.errors import PolicyError, TrainerError
 from fedlora.folders import check_room, replace_durably
 
 __all__ = ["Journal", "Opening", "Turn", "room"]
 
+Carried = Literal["moments", "residue"]  # of the optimiser; of what a lossy codec has left out
 MOST_RUN_NAME = 64
 
 
@@ -19,7 +20,8 @@ class Opening:
     """What was agreed on when an epoch of a run was opened."""
 
     recipe_sha256: str
-    codec: str
+    upload_codec: str
+    broadcast_codec: str
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,23 @@ class Journal:
         fields = {"epoch": turn.epoch, "last": turn.place, "adapter_sha256": turn.adapter_sha256}
         self._write(turn.run, {**self._read(turn.run), **fields})
 
+    def carried(self, what: Carried, run: str, counted: int) -> bytes | None:
+        """Return what was to be carried on from round `counted`, the last whose update was aggregated, if anything."""
+        file = self._carried_file(what, run, counted)
+        return file.read_bytes() if file.exists() else None
+
+    def carry(self, what: Carried, run: str, round_number: int, content: bytes, *, after: int) -> None:
+        """Keep what is carried on from a round, and from round `after`, on which it went on; from no others.
+
+        Which of the two the next round goes on with is known when it comes: it says whether this one was aggregated.
+        """
+        file = self._carried_file(what, run, round_number)
+        self._keep(file, content)
+        kept = {file, self._carried_file(what, run, after)}
+        for old in self.directory.glob(f"{_file_name(run)}.{what}-*"):
+            if old not in kept:
+                old.unlink(missing_ok=True)
+
     def _read(self, run: str) -> dict[str, Any]:
         file = self._journal_file(run)
         if not file.exists():
@@ -145,13 +164,20 @@ class Journal:
     def _journal_file(self, run: str) -> Path:
         return self.directory / f"{_file_name(run)}.json"
 
+    def _carried_file(self, what: Carried, run: str, round_number: int) -> Path:
+        return self.directory / f"{_file_name(run)}.{what}-{round_number}"
+
     def _answer_file(self, run: str) -> Path:
         return self.directory / f"{_file_name(run)}.answer"
 
 
 def room(update_bytes: int) -> int:
-    """Return how many bytes must be free where answers are kept: the next is written beside the last one."""
-    return 2 * update_bytes + 10**6
+    """Return how many bytes must be free where answers are kept, with updates of so many bytes in fp32.
+
+    The next answer is written beside the last one. With a lossy codec an answer is half as long at most, and there are
+    three residues, of which each is as long as an update in fp32: of two rounds, and the one that is written.
+    """
+    return 4 * update_bytes + 10**6
 
 
 def _file_name(run: str) -> str:

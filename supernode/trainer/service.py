@@ -15,21 +15,24 @@ import numpy as np
 from fedlora.domains import domain
 from fedlora.errors import FedloraError, PolicyError, TrainerError, WireError
 from fedlora.language_model import BaseModel
-from fedlora.language_model.loading import load
+from fedlora.language_model.encoding import padding
 from fedlora.metrics import Sample
 from fedlora.metrics.processes import process_samples
 from fedlora.phases import Phase, Stopwatch, figure
-from fedlora.recipes import Recipe
-from fedlora.shards import load_records
-from fedlora.wire import AdapterSpec, Header, Payload, check, decode, encode
+from fedlora.recipes import Recipe, frozen_factor
+from fedlora.wire import AdapterSpec, Header, Payload, check, codec_named, decode, encode
 from fedlora.wire.spec import Vector
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
-from supernode.trainer.device import check_device
-from supernode.trainer.examples import tokenise
-from supernode.trainer.gpu import find_gpu
-from supernode.trainer.journal import Journal, Opening, Turn
+from supernode.trainer.device import check_device, check_recipe
+from supernode.trainer.error_feedback import Residue
+from supernode.trainer.gpu import find_gpus
+from supernode.trainer.journal import Carried, Journal, Opening, Turn
 from supernode.trainer.model import AdapterModel
+from supernode.trainer.optimizer import moments_of, new_optimizer
+from supernode.trainer.out_of_memory import give_back
+from supernode.trainer.resident_model import ResidentModel
 from supernode.trainer.settings import Policy, TrainerSettings
+from supernode.trainer.token_cache import ShardContent, TokenCache
 from supernode.trainer.training import RoundFigures, train_round
 
 __all__ = ["LARGEST_MESSAGE", "ResidentTrainer", "TrainerService", "serve"]
@@ -46,7 +49,7 @@ Service = TypeVar("Service")
 
 
 class ResidentTrainer:
-    """Base model and tokenised shard, in memory from start to end.
+    """The base model in memory, and the tokenised shard on the disk, from start to end.
 
     Parameters
     ----------
@@ -56,19 +59,25 @@ class ResidentTrainer:
     Raises
     ------
     ShardError, BaseModelError, TrainerError
-        If shard, base model or device cannot be used.
+        If shard, base model, device or a recipe's optimiser cannot be used.
+    PolicyError
+        If the policy lists a recipe that it does not allow.
     """
 
     def __init__(self, settings: TrainerSettings) -> None:
         started = time.monotonic()
         self.settings = settings
-        check_device(settings.device)  # before what takes long
-        self.records = load_records(settings.shard, domain(settings.domain))
+        check_device(settings.device, settings.gpus)  # before what takes long
+        for recipe in settings.policy.recipes:
+            check_recipe(recipe, settings.device)
+            settings.policy.rank(recipe)
+        self.content = ShardContent(settings.shard, domain(settings.domain))
         self.base = BaseModel(settings.base_model_name, settings.base_model).check(settings.base_model_sha256)
-        self.model, self.tokenizer = load(self.base, settings.device)
-        self.padding = int(self.tokenizer.pad_token_id or self.tokenizer.eos_token_id)
+        self.model = ResidentModel(self.base, settings.device, settings.policy, settings.gpus)
+        self.tokens: TokenCache | None = None  # until there is a tokenizer
+        self.tokens_at_once = settings.tokens_at_once
         self._prepare(settings.policy.recipes[0])
-        self.gpu = find_gpu(settings.device)
+        self.gpus = find_gpus(settings.device, settings.gpus)
         self.load_seconds = time.monotonic() - started
 
     def samples(self) -> list[Sample]:
@@ -76,32 +85,48 @@ class ResidentTrainer:
         return [
             *process_samples("trainer", state=self.settings.state),
             Sample("fedlora_model_load_seconds", self.load_seconds),
-            *(self.gpu.samples() if self.gpu else ()),
+            *(sample for gpu in self.gpus for sample in gpu.samples()),
         ]
 
     def load(self, recipe: Recipe) -> AdapterModel:
         """Make `recipe` the one that is trained, and return its model."""
         if recipe != self.recipe:
-            self.model = self.adapter.model.unload()
             self._prepare(recipe)
         return self.adapter
 
     def _prepare(self, recipe: Recipe) -> None:
-        self.adapter = AdapterModel(self.base, self.model, recipe)
-        self.examples, cut = tokenise(self.records, self.tokenizer, recipe.length)
+        self.recipe: Recipe | None = None  # whatever goes wrong below, nothing stands ready
+        self.adapter, tokenizer = self.model.adapted(recipe)
+        self.padding = padding(tokenizer)
+        if self.tokens is None:
+            folder, recipes = self.settings.state / "tokens", self.settings.policy.recipes
+            self.tokens = TokenCache(folder, self.content, self.base, tokenizer, recipes)
+        self.examples, counts = self.tokens.examples(recipe)
+        self.records = counts.records
         self.recipe = recipe
         log.info(
-            "recipe %s: %d values in %d tensors; %d records, %d of them cut to %d tokens",
+            "recipe %s: %d values in %d tensors; %d records, %d of them cut to %d tokens; left out: %d with an "
+            "answer of blanks, %d without a token of an answer",
             *(recipe.name, self.adapter.spec.size, len(self.adapter.spec.tensors)),
-            *(len(self.examples), cut, recipe.length),
+            *(counts.records, counts.cut, recipe.length, counts.empty, counts.unanswered),
         )
 
     def train(
-        self, recipe: Recipe, vector: Vector, round_number: int, interrupted: Callable[[], bool]
-    ) -> tuple[Vector, RoundFigures]:
-        """Train one round from the global adapter `vector`; return the delta against it, and figures."""
+        self,
+        recipe: Recipe,
+        vector: Vector,
+        round_number: int,
+        interrupted: Callable[[], bool],
+        moments: bytes | None = None,
+    ) -> tuple[Vector, RoundFigures, bytes | None]:
+        """Train one round from the global adapter `vector`; return the delta against it, and figures.
+
+        Of a recipe whose optimiser is kept, go on with its `moments` where there are some, and return them as well.
+        """
         adapter = self.load(recipe)
         adapter.load(vector)
+        adapter.freeze(frozen_factor(recipe.factors, round_number))
+        optimizer = new_optimizer(recipe, adapter.parameters, round_number, moments)
         seed, before = self.settings.seed, self._joules()
         figures = train_round(
             adapter,
@@ -110,17 +135,24 @@ class ResidentTrainer:
             round_number,
             seed=seed,
             padding=self.padding,
-            tokens_at_once=self.settings.tokens_at_once,
+            tokens_at_once=self.tokens_at_once,
+            optimizer=optimizer,
             interrupted=interrupted,
         )
+        self.tokens_at_once = figures.tokens_at_once
         if self.settings.device == "cuda":
             after = self._joules()
             joules = None if before is None or after is None else after - before
-            figures = replace(figures, gpu_seconds=figures.train_seconds, gpu_joules=joules)
-        return adapter.vector() - vector, figures
+            figures = replace(figures, gpu_seconds=figures.train_seconds * self.settings.gpus, gpu_joules=joules)
+        moments = moments_of(optimizer) if recipe.optimizer_state == "kept" else None
+        del optimizer
+        give_back()
+        return adapter.change(vector), figures, moments
 
     def _joules(self) -> float | None:
-        return self.gpu.joules() if self.gpu else None
+        """Return what the GPUs have used so far; None if one of them does not count it."""
+        counted = [joules for gpu in self.gpus if (joules := gpu.joules()) is not None]
+        return sum(counted) if len(counted) == self.settings.gpus else None
 
 
 def _answering(
@@ -169,7 +201,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         self.policy = policy
         self.journal = journal
         self.busy = threading.Lock()
-        self.specs = {trainer.recipe.sha256: trainer.adapter.spec}
+        self.described = {policy.recipes[0].sha256: _describe(trainer.adapter)}
 
     @_answering
     def Describe(  # noqa: N802 - this and the next three are named by trainer.proto
@@ -177,12 +209,15 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
     ) -> trainer_pb2.Description:
         """Say what would be trained under a recipe."""
         recipe = self.policy.recipe(request.recipe_sha256)
-        spec = self.specs.get(recipe.sha256)
-        if spec is None:  # else nobody waits for the round under way, health checks least of all
+        described = self.described.get(recipe.sha256)
+        if described is None:  # else nobody waits for the round under way, health checks least of all
             with self.busy:
-                spec = self.specs[recipe.sha256] = self.trainer.load(recipe).spec
+                described = self.described[recipe.sha256] = _describe(self.trainer.load(recipe))
         return trainer_pb2.Description(
-            spec=spec.to_json(), policy_sha256=self.policy.sha256, examples=len(self.trainer.records)
+            spec=described.spec,
+            policy_sha256=self.policy.sha256,
+            examples=self.trainer.records,
+            magnitudes=described.magnitudes if described.HasField("magnitudes") else None,
         )
 
     @_answering
@@ -191,12 +226,13 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
     ) -> trainer_pb2.Configuration:
         """Open an epoch of a run."""
         recipe = self.policy.recipe(request.recipe_sha256)
-        self.policy.allow_codec(request.codec)
+        opening = Opening(recipe.sha256, request.upload_codec, request.broadcast_codec)
+        self._allow_codecs(opening)
         with self.busy:
             spec = self.trainer.load(recipe).spec
             if request.spec_sha256 != spec.sha256:
                 raise WireError(f"spec {request.spec_sha256[:12]} is not this trainer's {spec.sha256[:12]}")
-            self.journal.open_epoch(request.run, request.epoch, Opening(recipe.sha256, request.codec))
+            self.journal.open_epoch(request.run, request.epoch, opening)
         log.info("run %s, epoch %d: open", request.run, request.epoch)
         return trainer_pb2.Configuration(policy_sha256=self.policy.sha256)
 
@@ -234,49 +270,84 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         watch.enter(Phase.LOAD)
         opening = self.journal.opening(request.run)
         recipe = self.policy.recipe(opening.recipe_sha256)  # the policy may have changed with a restart
-        self.policy.allow_codec(opening.codec)
+        self._allow_codecs(opening)
         if request.round > recipe.rounds:
             raise PolicyError(f"round {request.round} is beyond the {recipe.rounds} rounds of recipe {recipe.name}")
         spec = self.trainer.load(recipe).spec
-        vector, digest = self._incoming(request, spec)
+        vector, digest = self._incoming(request, spec, opening.broadcast_codec)
         turn = Turn(request.run, request.epoch, request.round, digest)
         before = self.journal.answer_before(turn)
         if before is not None:
             log.info("run %s, round %d: the same again, answered as before", request.run, request.round)
             return trainer_pb2.Update.FromString(before)
-        delta, figures = self.trainer.train(recipe, vector, request.round, interrupted)
+        residue = self._residue(request, spec, opening.upload_codec)
+        moments = None
+        if recipe.optimizer_state == "kept":
+            moments = self.journal.carried("moments", request.run, request.counted)
+        delta, figures, moments = self.trainer.train(recipe, vector, request.round, interrupted, moments)
         watch.enter(Phase.ENCODE)
         if figures.examples < self.policy.fewest_examples:
             raise PolicyError(
                 f"an update from {figures.examples} records is below the site's {self.policy.fewest_examples}"
             )
+        part = spec.trained(recipe.factors, request.round)
         update = encode(
-            delta,
-            spec,
+            spec.cut(delta if residue is None else residue.added_to(delta), part),
+            part,
             kind="update",
             run=request.run,
             epoch=request.epoch,
             round_number=request.round,
-            examples=figures.examples,
-            codec=opening.codec,
+            examples=self.trainer.records if recipe.weight == "shard" else figures.examples,
+            codec=opening.upload_codec,
+        )
+        left = (
+            None
+            if residue is None
+            else residue.after(
+                delta, spec.replaced(np.zeros_like(delta), part, decode(update, part, opening.upload_codec))
+            )
         )
         watch.stop()
         answer = trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=update.blocks),
             figures={**_by_phase(watch, figures), **self.policy.allowed(asdict(figures))},
         )
+        carried: dict[Carried, bytes | None] = {"moments": moments, "residue": left}
+        for what, content in carried.items():
+            if content is not None:
+                self.journal.carry(what, request.run, request.round, content, after=request.counted)
         self.journal.record(turn, answer.SerializeToString())
         log.info("run %s, round %d: %s", request.run, request.round, figures)
         return answer
 
-    def _incoming(self, request: trainer_pb2.TrainRequest, spec: AdapterSpec) -> tuple[Vector, str]:
+    def _allow_codecs(self, opening: Opening) -> None:
+        for codec in (opening.upload_codec, opening.broadcast_codec):
+            self.policy.allow_codec(codec)
+
+    def _residue(self, request: trainer_pb2.TrainRequest, spec: AdapterSpec, codec: str) -> Residue | None:
+        """Return what earlier updates of the run owe; None of a codec that leaves nothing out."""
+        if codec_named(codec).lossless:
+            return None
+        return Residue(self.journal.carried("residue", request.run, request.counted), spec.size)
+
+    def _incoming(self, request: trainer_pb2.TrainRequest, spec: AdapterSpec, codec: str) -> tuple[Vector, str]:
         header = Header.from_json(request.adapter.header)
         check(header, kind="global", run=request.run, epoch=request.epoch, round=request.round)
-        vector = decode(Payload(header, tuple(request.adapter.blocks)), spec)
+        vector = decode(Payload(header, tuple(request.adapter.blocks)), spec, codec)
         norm = float(np.linalg.norm(vector.astype(np.float64)))
         if norm > self.policy.largest_norm:
             raise WireError(f"the adapter's norm is {norm:.4g}; this site allows {self.policy.largest_norm:.4g}")
         return vector, header.payload_sha256
+
+
+def _describe(adapter: AdapterModel) -> trainer_pb2.Description:
+    """Return what is the adapter's own of a description."""
+    described, part = trainer_pb2.Description(spec=adapter.spec.to_json()), adapter.spec.magnitudes
+    if part is not None and adapter.magnitudes is not None:
+        told = encode(adapter.magnitudes, part, kind="magnitudes", run="", epoch=0, round_number=0)
+        described.magnitudes.CopyFrom(trainer_pb2.Adapter(header=told.header.to_json(), blocks=told.blocks))
+    return described
 
 
 def _by_phase(watch: Stopwatch, figures: RoundFigures) -> dict[str, float]:
@@ -304,8 +375,8 @@ def serve(settings: TrainerSettings) -> grpc.Server:
     TrainerError
         If the state folder or the socket cannot.
     """
-    trainer = ResidentTrainer(settings)
     journal = Journal(settings.state)
+    trainer = ResidentTrainer(settings)
     journal.check_room(trainer.adapter.spec.bytes)
     service = TrainerService(trainer, settings.policy, journal)
     size = [

@@ -17,7 +17,7 @@ __all__ = ["Policy", "TrainerSettings"]
 # What of a round's figures a site may keep to itself; the others are seconds, and the weight of its update.
 AREAS = {
     **dict.fromkeys(("loss", "first_loss", "last_loss", "tokens", "padded_tokens", "answer_tokens"), Area.TRAINING),
-    **dict.fromkeys(("gpu_seconds", "gpu_joules"), Area.RESOURCES),
+    **dict.fromkeys(("gpu_seconds", "gpu_joules", "rank", "tokens_at_once", "checkpointing"), Area.RESOURCES),
 }
 
 
@@ -30,26 +30,33 @@ class Policy:
     recipes : tuple of Recipe
         The recipes that may be trained, with all their values; a caller names one and cannot change any.
     codecs : tuple of str
-        Codecs in which an update may leave.
+        Codecs in which an adapter may come and an update may leave.
     fewest_examples : int
         An update must come from at least as many records.
     largest_norm : float
         Largest Euclidean norm of an incoming adapter.
     figures : tuple of str
         Areas of metrics that may leave the site; of a round's figures, training and resources are asked for.
+    most_rank : int
+        Highest rank that is trained: of an adapter above it the first part is; 0 for the recipe's, whatever it is.
     """
 
     recipes: tuple[Recipe, ...]
-    codecs: tuple[str, ...] = ("fp32",)
+    codecs: tuple[str, ...] = SitePolicy.codecs
     fewest_examples: int = SitePolicy.fewest_examples
     largest_norm: float = SitePolicy.largest_norm
     figures: Figures = SitePolicy.figures
+    most_rank: int = SitePolicy.most_rank
 
     def __post_init__(self) -> None:
         if not self.recipes:
             raise ValueError("recipes is empty; the trainer would refuse every run")
+        if not self.codecs:
+            raise ValueError("codecs is empty; the trainer would refuse every run")
         if self.fewest_examples < 1:
             raise ValueError(f"fewest-examples is {self.fewest_examples}; it must be at least 1")
+        if self.most_rank < 0:
+            raise ValueError(f"most-rank is {self.most_rank}; it must be at least 0")
 
     @property
     def sha256(self) -> str:
@@ -70,8 +77,26 @@ class Policy:
         listed = ", ".join(f"{recipe.name} ({recipe.sha256[:12]})" for recipe in self.recipes)
         raise PolicyError(f"recipe {sha256[:12]} is not on this site's list: {listed}")
 
+    def rank(self, recipe: Recipe) -> int:
+        """Return the rank at which `recipe` is trained here.
+
+        Raises
+        ------
+        PolicyError
+            If that is less than the recipe's, and its adapter is a DoRA one: its magnitudes hold for the directions of
+            the whole adapter, and a part of it has others.
+        """
+        if not 0 < self.most_rank < recipe.rank:
+            return recipe.rank
+        if recipe.adapter == "dora":
+            raise PolicyError(
+                f"recipe {recipe.name} trains a DoRA adapter of rank {recipe.rank}, and this site at most rank "
+                f"{self.most_rank}; a DoRA adapter cannot be trained in part"
+            )
+        return self.most_rank
+
     def allow_codec(self, codec: str) -> None:
-        """Check that updates may leave in `codec`.
+        """Check that adapters may come, and updates leave, in `codec`.
 
         Raises
         ------
@@ -121,6 +146,8 @@ class TrainerSettings:
         Decides the order of records; the site's own, never a caller's.
     device : str
         What to compute on: ``cpu``, or ``cuda`` for a GPU of NVIDIA's.
+    gpus : int
+        GPUs that the base model is spread over, where `device` is ``cuda``.
     """
 
     site: str
@@ -136,10 +163,13 @@ class TrainerSettings:
     tokens_at_once: int = Resources.tokens_at_once
     seed: int = Site.seed
     device: Device = Resources.device
+    gpus: int = Resources.gpus
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}; it must be at least 1")
+        if self.gpus < 1:
+            raise ValueError(f"gpus is {self.gpus}; it must be at least 1")
         if self.tokens_at_once < 1:
             raise ValueError(f"tokens-at-once is {self.tokens_at_once}; it must be at least 1")
         if len(str(self.socket).encode()) > 100:

@@ -21,28 +21,32 @@ class DescribeRequest(_message.Message):
     def __init__(self, recipe_sha256: _Optional[str] = ...) -> None: ...
 
 class Description(_message.Message):
-    __slots__ = ("spec", "policy_sha256", "examples")
+    __slots__ = ("spec", "policy_sha256", "examples", "magnitudes")
     SPEC_FIELD_NUMBER: _ClassVar[int]
     POLICY_SHA256_FIELD_NUMBER: _ClassVar[int]
     EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    MAGNITUDES_FIELD_NUMBER: _ClassVar[int]
     spec: str
     policy_sha256: str
     examples: int
-    def __init__(self, spec: _Optional[str] = ..., policy_sha256: _Optional[str] = ..., examples: _Optional[int] = ...) -> None: ...
+    magnitudes: Adapter
+    def __init__(self, spec: _Optional[str] = ..., policy_sha256: _Optional[str] = ..., examples: _Optional[int] = ..., magnitudes: _Optional[_Union[Adapter, _Mapping]] = ...) -> None: ...
 
 class ConfigureRequest(_message.Message):
-    __slots__ = ("run", "epoch", "recipe_sha256", "spec_sha256", "codec")
+    __slots__ = ("run", "epoch", "recipe_sha256", "spec_sha256", "upload_codec", "broadcast_codec")
     RUN_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     RECIPE_SHA256_FIELD_NUMBER: _ClassVar[int]
     SPEC_SHA256_FIELD_NUMBER: _ClassVar[int]
-    CODEC_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_CODEC_FIELD_NUMBER: _ClassVar[int]
+    BROADCAST_CODEC_FIELD_NUMBER: _ClassVar[int]
     run: str
     epoch: int
     recipe_sha256: str
     spec_sha256: str
-    codec: str
-    def __init__(self, run: _Optional[str] = ..., epoch: _Optional[int] = ..., recipe_sha256: _Optional[str] = ..., spec_sha256: _Optional[str] = ..., codec: _Optional[str] = ...) -> None: ...
+    upload_codec: str
+    broadcast_codec: str
+    def __init__(self, run: _Optional[str] = ..., epoch: _Optional[int] = ..., recipe_sha256: _Optional[str] = ..., spec_sha256: _Optional[str] = ..., upload_codec: _Optional[str] = ..., broadcast_codec: _Optional[str] = ...) -> None: ...
 
 class Configuration(_message.Message):
     __slots__ = ("policy_sha256",)
@@ -51,16 +55,18 @@ class Configuration(_message.Message):
     def __init__(self, policy_sha256: _Optional[str] = ...) -> None: ...
 
 class TrainRequest(_message.Message):
-    __slots__ = ("run", "epoch", "round", "adapter")
+    __slots__ = ("run", "epoch", "round", "adapter", "counted")
     RUN_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    COUNTED_FIELD_NUMBER: _ClassVar[int]
     run: str
     epoch: int
     round: int
     adapter: Adapter
-    def __init__(self, run: _Optional[str] = ..., epoch: _Optional[int] = ..., round: _Optional[int] = ..., adapter: _Optional[_Union[Adapter, _Mapping]] = ...) -> None: ...
+    counted: int
+    def __init__(self, run: _Optional[str] = ..., epoch: _Optional[int] = ..., round: _Optional[int] = ..., adapter: _Optional[_Union[Adapter, _Mapping]] = ..., counted: _Optional[int] = ...) -> None: ...
 
 class Update(_message.Message):
     __slots__ = ("update", "figures")

@@ -21,6 +21,7 @@ LEFT_OUT = "To leave these tests out: make test-local, or make test-fast for the
 RECIPES = """\
 [[recipe]]
 domain = "finance"
+preset = "quick"
 rounds = 3
 steps = 2
 batch = 4
@@ -29,6 +30,7 @@ rank = 4
 
 [[recipe]]
 domain = "medical"
+preset = "quick"
 rounds = 22
 steps = 1
 batch = 8

@@ -13,7 +13,7 @@ import fedlora
 from fedlora import pki
 from fedlora.processes import free_ports
 
-RECIPE = '[[recipe]]\ndomain = "finance"\nrank = 2\nlength = 64\n'
+RECIPE = '[[recipe]]\ndomain = "finance"\npreset = "quick"\nrank = 2\nlength = 64\n'
 SITE = "finance"
 OFTEN = {"interval": "1s", "start_period": "1s", "retries": 2}
 ANOTHER = "0.0.9"  # version of the kit

@@ -31,7 +31,7 @@ print(done)
 @pytest.fixture(scope="module")
 def disturbed(deployment: Deployment, trained: object) -> Deployment:
     """The federation with a run of many rounds under way."""
-    deployment.submit(RUN, "--set", "run.recipe=medical/default")
+    deployment.submit(RUN, "--set", "run.recipe=medical/quick")
     rounds(deployment, "keeper", wanted=FIRST)
     return deployment
 

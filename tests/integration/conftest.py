@@ -24,13 +24,14 @@ from fedlora.federation import Coordinator, Keeper, Paths, Site
 from fedlora.federation import Federation as Description
 from fedlora.processes import Part, Parts, free_ports
 from fedlora.recipes import Recipe
+from fedlora.recipes import recipe as recipe_of
 from fedlora.settings_file import write_settings
 from superlink.control import Attempt
 from superlink.ledger import Ledger
 from superlink.run_config import RunConfig
 from superlink.runs import RunFolder, run_folders, verdict
 
-FINANCE = Recipe("finance")
+FINANCE = recipe_of("finance", "quick")
 STUB = Path(__file__).with_name("stub_trainer.py")
 
 

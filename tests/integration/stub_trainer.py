@@ -3,9 +3,12 @@
     python stub_trainer.py settings.json
 
 Settings, read again at each call: socket, examples, delta (value of every element of the update), base_model_sha256,
+rank, width and layers (the adapter's shape), magnitude (with it, the adapter is a DoRA one that begins with it
+everywhere),
 seconds (that a round takes, those from `from_round` on; it may change meanwhile), and behaviour: "" (well-behaved),
 "nan", "short" (a block missing), "stale" (the header of another round), "broken" (an error in the place of an update),
-"boasts" (figures that cannot be). Like the real one it refuses an adapter of another spec.
+"boasts" (figures that cannot be); and factors ("both", "b" or "alternating", as a recipe has it). Like the real one it
+refuses an adapter of another spec, or in another codec than it was told when the run was opened.
 """
 
 import json
@@ -26,22 +29,34 @@ from fedlora.metrics import Sample
 from fedlora.metrics.processes import process_samples
 from fedlora.wire import AdapterSpec, Payload, TensorSpec, decode, encode
 from fedlora.wire.header import Header
+from fedlora.wire.spec import MAGNITUDE
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
 
+sys.path.append(str(Path(__file__).parents[1]))  # as pytest has it
+from forged_payloads import forged
 
-def spec(base_model_sha256: str = "b" * 64, rank: int = 4, width: int = 1024, layers: int = 3) -> AdapterSpec:
+# Of a run that was opened before the stub was started anew.
+AS_IT_IS = trainer_pb2.ConfigureRequest(upload_codec="fp32", broadcast_codec="fp32")
+
+
+def spec(
+    base_model_sha256: str = "b" * 64, rank: int = 4, width: int = 1024, layers: int = 3, adapter: str = "lora"
+) -> AdapterSpec:
     tensors = []
     for layer in range(layers):
         name = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
         tensors.append(TensorSpec(f"{name}.lora_A.weight", (rank, width)))
         tensors.append(TensorSpec(f"{name}.lora_B.weight", (width, rank)))
+        if adapter == "dora":
+            tensors.append(TensorSpec(f"{name}{MAGNITUDE}", (width,)))
     return AdapterSpec(
         kit_version=fedlora.__version__,
         base_model="stub",
         base_model_sha256=base_model_sha256,
         tokenizer_sha256="t" * 64,
-        recipe="finance/default",
+        recipe="finance/quick",
         recipe_sha256="r" * 64,
+        adapter=adapter,
         alpha=8,
         tensors=tuple(sorted(tensors, key=lambda tensor: tensor.name)),
     )
@@ -50,6 +65,7 @@ def spec(base_model_sha256: str = "b" * 64, rank: int = 4, width: int = 1024, la
 class StubTrainer(trainer_pb2_grpc.TrainerServicer):
     def __init__(self, file: Path) -> None:
         self.file = file
+        self.opened: dict[str, trainer_pb2.ConfigureRequest] = {}  # by run
 
     @property
     def settings(self) -> dict:
@@ -57,14 +73,23 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
 
     @property
     def spec(self) -> AdapterSpec:
-        return spec(self.settings.get("base_model_sha256", "b" * 64))
+        settings = self.settings
+        kind = "dora" if "magnitude" in settings else "lora"
+        shape = {name: settings[name] for name in ("rank", "width", "layers") if name in settings}
+        return spec(settings.get("base_model_sha256", "b" * 64), adapter=kind, **shape)
 
     def Describe(self, request, context):
-        return trainer_pb2.Description(spec=self.spec.to_json(), policy_sha256="p" * 64, examples=100)
+        described = trainer_pb2.Description(spec=self.spec.to_json(), policy_sha256="p" * 64, examples=100)
+        if (part := self.spec.magnitudes) is not None:
+            values = np.full(part.size, self.settings["magnitude"], dtype=np.float32)
+            told = encode(values, part, kind="magnitudes", run="", epoch=0, round_number=0)
+            described.magnitudes.CopyFrom(trainer_pb2.Adapter(header=told.header.to_json(), blocks=told.blocks))
+        return described
 
     def Configure(self, request, context):
         if request.spec_sha256 != self.spec.sha256:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "another spec")
+        self.opened[request.run] = request
         return trainer_pb2.Configuration(policy_sha256="p" * 64)
 
     def Metrics(self, request, context):
@@ -83,28 +108,34 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
 
     def Train(self, request, context):
         settings, expected = self.settings, self.spec
+        codecs = self.opened.get(request.run, AS_IT_IS)
         try:
-            decode(Payload(Header.from_json(request.adapter.header), tuple(request.adapter.blocks)), expected)
+            header = Header.from_json(request.adapter.header)
+            vector = decode(Payload(header, tuple(request.adapter.blocks)), expected, codecs.broadcast_codec)
         except WireError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        print(f"run {request.run}: round {request.round} has begun", flush=True)
+        print(f"run {request.run}: round {request.round} has begun, counted is {request.counted}", flush=True)
+        print(f"run {request.run}: round {request.round} came in {header.codec} as {vector[0]!r}", flush=True)
         behaviour, started = settings.get("behaviour", ""), time.monotonic()
         self._take_time(request.round)
         if behaviour == "broken":
             context.abort(grpc.StatusCode.INTERNAL, "broken")
         seconds = time.monotonic() - started
-        delta = np.full(expected.size, settings["delta"] * request.round, dtype=np.float32)
-        if behaviour == "nan":
-            delta[7] = np.nan
+        part = expected.trained(settings.get("factors", "both"), request.round)
+        delta = np.full(part.size, settings["delta"] * request.round, dtype=np.float32)
         update = encode(
             delta,
-            expected,
+            part,
             kind="update",
             run=request.run,
             epoch=request.epoch,
             round_number=request.round + (behaviour == "stale"),
             examples=settings["examples"],
+            codec=codecs.upload_codec,
         )
+        if behaviour == "nan":
+            delta[7] = np.nan
+            update = forged(update, delta.tobytes())
         blocks = update.blocks[:-1] if behaviour == "short" else update.blocks
         return trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=blocks),

@@ -10,7 +10,7 @@ import pytest
 
 from fedlora import pki
 from fedlora.domains import domain
-from fedlora.recipes import Recipe
+from fedlora.recipes import recipe as recipe_of
 from fedlora.settings_file import write_settings
 from tests.integration.conftest import write_node_settings
 
@@ -28,7 +28,7 @@ def examined(running, tiny_model, tmp_path):
             "base-model-name": "tiny",
             "state": tmp_path / "trainer",
             "socket": socket_in(folder),
-            "policy": {"recipes": [Recipe("finance")]},
+            "policy": {"recipes": [recipe_of("finance", "quick")]},
         }
         write_settings(settings, folder / "trainer.toml")
         command = [sys.executable, "-c", "from fedlora.cli.main import main; main()", "node", "doctor", str(folder)]

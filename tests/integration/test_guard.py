@@ -1,6 +1,5 @@
 """A run whose app is not known: the site refuses it, and would not have opened it."""
 
-import hashlib
 import io
 import sys
 import zipfile
@@ -46,12 +45,7 @@ def hostile_app(trace: Path) -> flower.AppBundle:
         "supernode/__init__.py": SHADOW.format(trace=str(trace)).encode(),
         "supernode/client_app.py": SHADOW.format(trace=str(trace)).encode(),
     }
-    listing = [f"{name},{hashlib.sha256(data).hexdigest()},{len(data) * 8}" for name, data in files.items()]
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as bundle:
-        for name, data in {**files, ".info/CONTENT": "\n".join(listing).encode()}.items():
-            bundle.writestr(name, data)
-    return flower.AppBundle(buffer.getvalue())
+    return flower.bundle(files)
 
 
 def start_unguarded(federation, name: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from fedlora.domains import domain
 from fedlora.language_model import obtain
-from fedlora.recipes import Recipe
+from fedlora.recipes import recipe as recipe_of
 from fedlora.shards import partition, read_records, write_records
 from superlink.runs import RunState
 from tests.integration.conftest import federation
@@ -85,7 +85,7 @@ def test_the_sample_records_teach_something_everywhere(tmp_path, figure):
 @pytest.mark.timeout(900)
 def test_a_site_that_is_killed_in_the_middle_of_a_round_changes_no_bit(tmp_path, figure):
     """The same run twice on SmolLM2, once with all of a site killed in round 2."""
-    recipe = Recipe("finance", rounds=2, steps=2)
+    recipe = recipe_of("finance", "quick", rounds=2, steps=2)
     with federation(tmp_path / "federation", recipe=recipe) as made:
         made.create_credentials()
         made.start_superlink()

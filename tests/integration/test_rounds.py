@@ -1,6 +1,7 @@
 """Rounds over the real engine, with updates that can be computed by hand."""
 
 import json
+import re
 import signal
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedlora.phases import COORDINATOR
+from fedlora.wire import codec_named
 from superlink.initialisation import initial_adapter
 from superlink.ledger import Ledger
+from superlink.series import work_series
 from supernode.heartbeat import node_heartbeat
 from tests.integration import stub_trainer
 
@@ -51,6 +54,59 @@ def test_the_adapter_is_in_pefts_layout(finished):
     config = json.loads((finished.adapter / "adapter_config.json").read_text())
     assert (config["peft_type"], config["r"], config["lora_alpha"]) == ("LORA", 4, 8)
     assert config["target_modules"] == ["q_proj"]
+
+
+def test_dora_begins_with_the_magnitudes_that_the_sites_tell(running):
+    for site in running.sites:
+        running.behave(site, magnitude=2.5)
+    attempt = running.finish(running.config(rounds=1))
+    assert attempt.outcome == "completed", attempt
+    saved = load_file(running.folder.adapter / "adapter_model.safetensors")
+    magnitudes = [values for name, values in saved.items() if name.endswith("lora_magnitude_vector")]
+    assert len(magnitudes) == 3
+    for values in magnitudes:
+        np.testing.assert_allclose(values, 2.5 + 0.0625)
+    config = json.loads((running.folder.adapter / "adapter_config.json").read_text())
+    assert (config["use_dora"], config["use_rslora"]) == (True, False)
+
+
+def test_a_lossy_run_adds_what_arrived_to_what_it_has_kept(running):
+    """Sites get a rounding of the adapter; the adapter itself is never rounded."""
+    config = running.config(rounds=3, upload_codec="int4", broadcast_codec="bf16z")
+    attempt = running.finish(config)
+    assert attempt.outcome == "completed", attempt
+    spec, rough, halves = stub_trainer.spec(), codec_named("int4"), codec_named("bf16")
+
+    def arrived(value: float) -> np.float64:
+        return np.float64(rough.decode(rough.encode(np.full(256, value, np.float32)), 256)[0])
+
+    adapter, sent = initial_adapter(spec, seed=7), []
+    for number in (1, 2, 3):
+        sent.append(repr(halves.decode(halves.encode(adapter[:1]), 1)[0]))
+        adapter = (adapter + (10 * arrived(number) + 30 * arrived(-0.25 * number)) / 40).astype(np.float32)
+    saved = load_file(running.folder.adapter / "adapter_model.safetensors")
+    for name, values in spec.views(adapter):
+        np.testing.assert_allclose(saved[name], values, rtol=1e-6, atol=1e-6)
+    came = rf"run {running.run}: round (\d) came in bf16z as (\S+)"
+    assert re.findall(came, running.log("site-1-trainer")) == list(zip("123", sent, strict=True))
+    sizes = {turn.bytes_up for turn in running.ledger().turns()}
+    assert spec.size * 33 // 64 < min(sizes) <= max(sizes) < spec.size * 33 // 64 + 1000  # 4 bits and a scale's share
+    labels = 'codec="{}",direction="{}",node="site-2",run="' + running.run
+    told = {sample.key for sample in work_series(config, running.ledger())}
+    for codec, way in (("int4", "up"), ("bf16z", "down")):
+        assert f'fedlora_payload_bytes_total{{{labels.format(codec, way)}"}}' in told
+
+
+def test_sites_hear_which_round_has_counted_their_update(running):
+    running.behave("site-2", behaviour="nan", delta=1.0, examples=30)
+    attempt = running.finish(running.config(rounds=3, min_sites=1, required_domains=""))
+    assert attempt.outcome == "completed", attempt
+    heard = {
+        site: re.findall(rf"run {running.run}: round (\d) has begun, counted is (\d)", running.log(f"{site}-trainer"))
+        for site in running.sites
+    }
+    assert heard["site-1"] == [("1", "0"), ("2", "1"), ("3", "2")]
+    assert heard["site-2"] == [("1", "0"), ("2", "0"), ("3", "0")]
 
 
 def test_the_ledger_has_every_turn_with_its_bytes(finished):

@@ -40,7 +40,7 @@ def write_federation(folder: Path, model: Path, ports: list[int], *, machine: st
         f'name = "trio"\nbase-model = "{model}"\n[coordinator]\nhost = "127.0.0.1"\nmachine = "{machine}"',
         f"fleet-port = {fleet}\nhttp-port = {http}\nmetrics-port = {metrics}",
         f"[run]\ndomains = {json.dumps(list(SITES.values()))}\nmin-sites = 3\nabsence = 20.0",
-        '[[recipe]]\ndomain = "finance"\nrounds = 3\nsteps = 2\nrank = 4',
+        '[[recipe]]\ndomain = "finance"\npreset = "quick"\nrounds = 3\nsteps = 2\nrank = 4',
     ]
     lines += [
         f'[[site]]\nname = "{name}"\ndomain = "{held}"\nshard = "shards/{name}"\nmachine = "{machine}"\n'
@@ -200,7 +200,7 @@ def test_the_whole_path_with_four_parties(tmp_path, tiny_model, no_strays):
         write_federation(folder, tiny_model, ports)
         validated = fedlora("config", "validate", cwd=folder)
         assert validated == (
-            "federation.toml: federation trio, 3 site(s); runs train finance/default at bank, clinic, lab\n"
+            "federation.toml: federation trio, 3 site(s); runs train finance/quick at bank, clinic, lab\n"
         )
     coordinator = parties["coordinator"]
     try:

@@ -126,6 +126,6 @@ def test_a_recipe_that_a_site_does_not_allow_is_refused_by_name(running, tiny_mo
         running.end_part("site-2-trainer")
         running.start_stub("site-2")
     refused = (
-        f"site-2: PolicyError: recipe {'r' * 12} is not on this site's list: finance/default ({allowed.sha256[:12]})"
+        f"site-2: PolicyError: recipe {'r' * 12} is not on this site's list: finance/quick ({allowed.sha256[:12]})"
     )
     assert f"ParticipationError: before round 1, site {refused}" in attempt.details

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from fedlora import federation
+from fedlora.strategies import OPTIONS
 from superlink.keeper import KeeperSettings
 from superlink.run_config import RunConfig
 from supernode.trainer.settings import Policy, TrainerSettings
@@ -20,14 +21,17 @@ def defaults(schema: type) -> dict[str, object]:
     ("ours", "theirs", "names"),
     [
         (federation.Keeper, KeeperSettings, {"silent_seconds", "first_pause", "most_pause", "fruitless"}),
-        (federation.Resources, TrainerSettings, {"threads", "tokens_at_once", "device"}),
+        (federation.Resources, TrainerSettings, {"threads", "tokens_at_once", "device", "gpus"}),
         (federation.Site, TrainerSettings, {"seed"}),
         (federation.Federation, TrainerSettings, {"base_model_sha256"}),
-        (federation.SitePolicy, Policy, {"fewest_examples", "largest_norm", "figures"}),
+        (federation.SitePolicy, Policy, {"fewest_examples", "largest_norm", "figures", "most_rank", "codecs"}),
         (
             federation.RunDefaults,
             RunConfig,
-            {"absence", "fraction", "over_sampling", "extensions", "budget_rounds"},
+            {
+                *("absence", "fraction", "over_sampling", "extensions", "budget_rounds", "strategy"),
+                *("upload_codec", "broadcast_codec"),
+            },
         ),
     ],
 )
@@ -40,4 +44,5 @@ def test_defaults_are_those_of_the_part(ours, theirs, names):
 def test_every_key_of_runs_has_a_part_that_obeys_it():
     obeyed = {field.name for field in dataclasses.fields(RunConfig)} | {"budget", "budget_hours"}
     elsewhere = {"recipe", "domains"}  # a run's recipe_sha256 and sites
+    elsewhere |= {key.replace("-", "_") for key in OPTIONS}  # in one text, strategy_options
     assert {field.name for field in dataclasses.fields(federation.RunDefaults)} - obeyed == elsewhere

@@ -3,10 +3,15 @@
 from fedlora.adapters import Adapter
 from fedlora.adapters.card import RunFacts
 from fedlora.errors import AdapterError
+from fedlora.language_model.prompt import layout
+from fedlora.recipes import Recipe
+from fedlora.shards import Record
 from superlink.ledger import Ledger
 from superlink.runs import RunFolder
 
 __all__ = ["run_facts"]
+
+EXAMPLE = Record("what is asked", "what it is asked about", "the answer")
 
 
 def run_facts(folder: RunFolder, adapter: Adapter, *, names: bool) -> RunFacts:
@@ -19,6 +24,7 @@ def run_facts(folder: RunFolder, adapter: Adapter, *, names: bool) -> RunFacts:
     """
     if adapter.checkpoint is None or adapter.spec is None:
         raise AdapterError(f"{adapter.directory} is no checkpoint of a run: spec or note is missing")
+    recipe, config = folder.recipe, folder.config(1)
     ledger = Ledger(folder.ledger, readonly=True)
     rounds, turns, payload = ledger.rounds(), ledger.turns(), ledger.payload_bytes()
     ledger.close()
@@ -36,4 +42,12 @@ def run_facts(folder: RunFolder, adapter: Adapter, *, names: bool) -> RunFacts:
         names=names,
         records=sum(turn.examples for turn in answered),
         payload_bytes=payload,
+        recipe=recipe,
+        strategy=", ".join([config.strategy, *(f"{key} {value:g}" for key, value in config.options.items())]),
+        prompt=_prompt(recipe) if recipe else "",
     )
+
+
+def _prompt(recipe: Recipe) -> str:
+    """Return how a prompt of `recipe` looks; empty if that is for the base model to say."""
+    return "" if recipe.template == "chat" else layout(recipe.template, recipe.question)(EXAMPLE).prompt

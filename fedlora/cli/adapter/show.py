@@ -32,7 +32,7 @@ def show(directory: AdapterArgument, each: EachOption = False, output: FormatOpt
     for line in _lines(about):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if norms:
-        console.print(_table(norms, each))
+        console.print(_table(norms, each, "direction" if adapter.kind == "dora" else "weight"))
 
 
 def _about(adapter: "Adapter") -> dict[str, Any]:
@@ -45,6 +45,7 @@ def _about(adapter: "Adapter") -> dict[str, Any]:
         "base_model_sha256": spec.base_model_sha256 if spec else None,
         "recipe": spec.recipe if spec else None,
         "kit_version": spec.kit_version if spec else None,
+        "kind": adapter.kind,
         "rank": adapter.rank,
         "alpha": adapter.alpha,
         "target_modules": list(adapter.target_modules),
@@ -62,6 +63,7 @@ def _lines(about: dict[str, Any]) -> list[str]:
         ("base model", about["base_model"]),
         ("SHA-256 of it", about["base_model_sha256"] or "not stated"),
         ("recipe", about["recipe"] or "not stated"),
+        ("kind", about["kind"]),
         ("rank, alpha", f"{about['rank']}, {about['alpha']:g}"),
         ("modules", ", ".join(about["target_modules"])),
         ("parameters", f"{about['parameters']} in {about['tensors']} tensors of {', '.join(about['dtypes'])}"),
@@ -77,7 +79,7 @@ def _lines(about: dict[str, Any]) -> list[str]:
     return [f"{what:<15}{value}" for what, value in lines]
 
 
-def _table(norms: "list[Norms]", each: bool) -> Any:
+def _table(norms: "list[Norms]", each: bool, changed: str) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -85,7 +87,7 @@ def _table(norms: "list[Norms]", each: bool) -> Any:
 
     table = Table(title="Euclidean norms", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("module" if each else "kind of module")
-    for heading in ("modules", "A", "B", "change of the weight"):
+    for heading in ("modules", "A", "B", f"change of the {changed}"):
         table.add_column(heading, justify="right")
     kinds = {row.kind: [one for one in norms if one.kind == row.kind] for row in norms}
     groups = {row.module: [row] for row in norms} if each else kinds

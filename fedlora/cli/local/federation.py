@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from fedlora.language_model import BaseModel
 from fedlora.pki.node_keys import public_key_sha256
 from fedlora.processes import Parts, check_ports_free
 from fedlora.settings_file import write_settings
-from fedlora.shards import load_records
+from fedlora.shards import iterate_records
 from superlink.control import Control
 from supernode.heartbeat import node_heartbeat
 
@@ -104,7 +105,7 @@ class LocalFederation:
                 local["exporter, metrics"] = own.metrics_port
         check_ports_free(local, LOOPBACK)
         for site in self._sites():
-            load_records(site.shard, domain(site.domain))
+            deque(iterate_records(site.shard, domain(site.domain)), maxlen=0)  # read to the end, and kept nowhere
 
     def create_credentials(self) -> list[str]:
         """Make the keys and certificates that are missing and examine the others; return what was made."""

@@ -6,6 +6,7 @@ from fedlora.cli.model.bundle import bundle
 from fedlora.cli.model.fetch import fetch
 from fedlora.cli.model.import_model import import_model
 from fedlora.cli.model.list import list_models
+from fedlora.cli.model.presets import presets
 from fedlora.cli.model.show import show
 
 __all__ = ["application"]
@@ -20,3 +21,4 @@ application.command(epilog="Example: fedlora model bundle HuggingFaceTB/SmolLM2-
 application.command("import", epilog="Example: fedlora model import smollm2.tar")(import_model)
 application.command(epilog="Example: fedlora model show SmolLM2-135M-Instruct --format json")(show)
 application.command("list", epilog="Example: fedlora model list --format json")(list_models)
+application.command(epilog="Example: fedlora model presets --rank 16")(presets)

@@ -7,6 +7,7 @@ from fedlora.cli.node.keygen import keygen
 from fedlora.cli.node.leave import leave
 from fedlora.cli.node.list import list_nodes
 from fedlora.cli.node.pause import pause
+from fedlora.cli.node.plan import plan
 from fedlora.cli.node.prepare import prepare
 from fedlora.cli.node.register import register
 from fedlora.cli.node.resume import resume
@@ -23,6 +24,7 @@ application = typer.Typer(
 application.command(epilog="Example: fedlora node keygen site")(keygen)
 application.command(epilog="Example: fedlora node prepare site --ca-certificate ca.crt")(prepare)
 application.command(epilog="Example: fedlora node doctor site")(doctor)
+application.command(epilog="Example: fedlora node plan federation.toml --site site-1")(plan)
 application.command(epilog="Example: fedlora node pause site --reason 'maintenance until Monday'")(pause)
 application.command(epilog="Example: fedlora node resume site")(resume)
 application.command(epilog="Example: fedlora node leave site --reason 'our consent has ended'")(leave)

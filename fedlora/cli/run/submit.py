@@ -42,7 +42,7 @@ def submit(
     if dry_run:
         _show_forecast(config, federation, output)
         return
-    folder.submit(config)
+    folder.submit(config, federation.run_recipe)
     if output is Format.JSON:
         _print_json({"run": name, "state": "queued", "sites": config.site_names, "rounds": config.rounds})
         return
@@ -65,14 +65,16 @@ def _show_forecast(config: "RunConfig", federation: "Federation", output: Format
         _print_json({"run": config.run, "base_model": model.name, **asdict(expected)})
         return
     share = f", {expected.run_bytes / expected.budget_bytes:.1%} of the budget" if expected.budget_bytes else ""
+    most = "at most " if expected.bounded else ""
     typer.echo(
         f"run {config.run} would take, if every site is asked once in each round:\n"
         f"  adapter      {expected.values:,} values in {expected.tensors} tensors: "
         f"rank {recipe.rank} on {model.name}\n"
-        f"  a message    {_megabytes(expected.message_bytes)}, to a site or from it\n"
-        f"  a round      {_megabytes(expected.round_bytes)}: {expected.sites} of {len(config.site_names)} sites, "
+        f"  a message    {_megabytes(expected.broadcast_bytes)} to a site in {expected.broadcast_codec}, "
+        f"{_megabytes(expected.update_bytes)} from it in {expected.upload_codec}\n"
+        f"  a round      {most}{_megabytes(expected.round_bytes)}: {expected.sites} of {len(config.site_names)} sites, "
         f"both directions\n"
-        f"  the run      {_megabytes(expected.run_bytes)}: {expected.rounds} rounds{share}\n"
+        f"  the run      {most}{_megabytes(expected.run_bytes)}: {expected.rounds} rounds{share}\n"
         f"  memory       at most {_megabytes(expected.memory_bytes)} of arrays at the coordinator\n"
         f"Payload alone: envelopes, TLS and repeated messages come on top. Nothing was submitted."
     )

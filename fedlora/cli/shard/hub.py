@@ -3,37 +3,33 @@
 import os
 from collections.abc import Iterator
 
-from fedlora.domains import Domain
 from fedlora.errors import ShardError
-from fedlora.shards.records import Record, Row, to_records
+from fedlora.shards.rows import Row
 
-__all__ = ["PREFIX", "read_hub"]
+__all__ = ["PREFIX", "hub_rows"]
 
 PREFIX = "hub:"
 ELSEWHERE = "or download a file of it elsewhere and import that"
 
 
-def read_hub(source: str, about: Domain) -> list[Record]:
-    """Read the records of the data set that `source` names.
+def hub_rows(source: str) -> Iterator[Row]:
+    """Yield the rows of the data set that `source` names; the library reads them from the disk one after the other.
 
     Parameters
     ----------
     source : str
         ``hub:OWNER/NAME``, then perhaps ``/CONFIGURATION``, then perhaps ``:SPLIT``, else the split ``train``.
-    about : Domain
-        See `read_records`.
 
     Raises
     ------
     ShardError
-        If the name is none, `datasets` is not installed, the hub cannot be reached or does not have it, or at the
-        first row that is no record.
+        If the name is none, `datasets` is not installed, or the hub cannot be reached or does not have it.
     """
     name, _, split = source.removeprefix(PREFIX).partition(":")
     parts = name.split("/")
     if len(parts) not in (2, 3) or not all(parts):
         raise ShardError(f"{source!r} names no data set; allowed: hub:OWNER/NAME, hub:OWNER/NAME/CONFIGURATION:SPLIT")
-    return to_records(_rows(source, "/".join(parts[:2]), "".join(parts[2:]) or None, split or "train"), source, about)
+    yield from _rows(source, "/".join(parts[:2]), "".join(parts[2:]) or None, split or "train")
 
 
 def _rows(source: str, name: str, configuration: str | None, split: str) -> Iterator[Row]:

@@ -1,16 +1,15 @@
 """``fedlora shard show``."""
 
-import dataclasses
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import typer
 
 from fedlora.cli.options import Format, FormatOption
-from fedlora.cli.shard.validate import ShardArgument
+from fedlora.cli.shard.options import ShardArgument
 
 if TYPE_CHECKING:
     from fedlora.shards.manifest import Manifest
@@ -26,17 +25,15 @@ def show(directory: ShardArgument, output: FormatOption = Format.TABLE) -> None:
     from rich.console import Console
 
     from fedlora.shards import open_shard
-    from fedlora.shards.manifest import answer_length, prompt_length
+    from fedlora.shards.manifest import LengthCounts
 
-    shard = open_shard(directory)
-    records = shard.records()
-    bins = {
-        "prompt_characters": histogram([prompt_length(record) for record in records]),
-        "answer_characters": histogram([answer_length(record) for record in records]),
-    }
+    shard, lengths = open_shard(directory), LengthCounts()
+    for record in shard.records():
+        lengths.add(record)
+    bins = {"prompt_characters": histogram(lengths.prompts), "answer_characters": histogram(lengths.answers)}
     if output is Format.JSON:
         listed = {name: [{"up_to": bound, "records": count} for bound, count in bins[name]] for name in bins}
-        document = {"directory": str(directory), **dataclasses.asdict(shard.manifest), "histograms": listed}
+        document = {"directory": str(directory), **shard.manifest.to_dict(), "histograms": listed}
         typer.echo(json.dumps(document, indent=2))
         return
     console = Console()
@@ -46,8 +43,13 @@ def show(directory: ShardArgument, output: FormatOption = Format.TABLE) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def histogram(lengths: Sequence[int]) -> list[tuple[int, int]]:
-    """Count `lengths`, all above 0, in bins that double, or four times finer where they are much alike.
+def histogram(lengths: Mapping[int, int]) -> list[tuple[int, int]]:
+    """Count records in bins of length that double, or four times finer where the lengths are much alike.
+
+    Parameters
+    ----------
+    lengths : mapping of int to int
+        How many records have which length, all above 0.
 
     Returns
     -------
@@ -55,7 +57,9 @@ def histogram(lengths: Sequence[int]) -> list[tuple[int, int]]:
         Upper bound and count of each bin, from the first that has any to the last.
     """
     parts = 4 if max(lengths) <= MUCH_ALIKE * min(lengths) else 1
-    counts = Counter(_bound(length, parts) for length in lengths)
+    counts = Counter[int]()
+    for length, count in lengths.items():
+        counts[_bound(length, parts)] += count
     bounds = [min(counts)]
     while bounds[-1] < max(counts):
         bounds.append(_bound(bounds[-1] + 1, parts))
@@ -69,6 +73,8 @@ def _bound(length: int, parts: int) -> int:
 
 
 def _lines(manifest: "Manifest") -> list[str]:
+    from fedlora.cli.shard.account import division_line, findings
+
     lines = [
         ("shard", manifest.name),
         ("domain", manifest.domain),
@@ -81,6 +87,11 @@ def _lines(manifest: "Manifest") -> list[str]:
     for what, lengths in (("prompts", manifest.prompt_characters), ("answers", manifest.answer_characters)):
         figures = f"{lengths.minimum} to {lengths.maximum}, median {lengths.median}, 95 % at most {lengths.p95}"
         lines.append((what, f"{figures} characters"))
+    for step in manifest.preparation:
+        lines.append(("from", f"{step.source}, {step.rows} rows"))
+        lines += [("", finding) for finding in findings(step)]
+        if step.division:
+            lines.append(("", division_line(step.division)))
     return [f"{what:<9}{value}" for what, value in lines]
 
 

@@ -1,28 +1,33 @@
 """Where the records of a new shard come from: a file, a hub, another shard."""
 
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlora.cli.shard.hub import PREFIX, read_hub
+from fedlora.cli.shard.hub import PREFIX, hub_rows
 from fedlora.domains import Domain, domain
 from fedlora.errors import ConfigurationError
-from fedlora.shards import Record, open_shard, read_records
+from fedlora.shards import Record, open_shard
+from fedlora.shards.preparation import Preparation
+from fedlora.shards.rows import Row, iterate_rows
 
 __all__ = ["Source", "read_source"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Records, and what is known of all of them."""
+    """Rows, which can be gone through once, and what is known of all of them."""
 
-    records: list[Record]
+    rows: Iterator[Row]
     about: Domain
     name: str
     licence: str = ""
+    preparation: tuple[Preparation, ...] = ()
 
 
 def read_source(source: str, wanted: str | None) -> Source:
-    """Read the records of `source`.
+    """Begin to read the rows of `source`: a file that is not there, or a first row that is none, is found here.
 
     Parameters
     ----------
@@ -42,9 +47,18 @@ def read_source(source: str, wanted: str | None) -> Source:
     path = Path(source)
     if path.is_dir():
         shard = open_shard(path, about)
-        return Source(shard.records(), shard.domain, shard.manifest.name, shard.manifest.licence)
+        said = shard.manifest
+        return Source(_begun(_rows(shard.records())), shard.domain, said.name, said.licence, said.preparation)
     if about is None:
         raise ConfigurationError(f"{source} does not say of which domain its records are; give --domain")
     if source.startswith(PREFIX):
-        return Source(read_hub(source, about), about, source.removeprefix(PREFIX).partition(":")[0].split("/")[1])
-    return Source(read_records(path, about), about, path.name.partition(".")[0])
+        return Source(_begun(hub_rows(source)), about, source.removeprefix(PREFIX).partition(":")[0].split("/")[1])
+    return Source(_begun(iterate_rows(path)), about, path.name.partition(".")[0])
+
+
+def _rows(records: Iterable[Record]) -> Iterator[Row]:
+    return ((f"line {number}", vars(record)) for number, record in enumerate(records, 1))
+
+
+def _begun(rows: Iterator[Row]) -> Iterator[Row]:
+    return itertools.chain(list(itertools.islice(rows, 1)), rows)

@@ -16,7 +16,7 @@ THREADS = 2
 def evaluation_settings(federation: Federation, runs: Path) -> dict[str, Any]:
     """Return ``evaluation.toml``: all but the run, which is named when one is scored."""
     return {
-        "domain": federation.run_recipe.domain,
+        "recipe": federation.run_recipe,
         "records": HELD_OUT,
         "base-model": MODEL,
         "base-model-name": model_name(federation),

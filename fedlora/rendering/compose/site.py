@@ -113,10 +113,10 @@ def _trainer(federation: Federation, site: Site, device: str = "cpu", **more: An
 
 
 def _trainer_gpu(federation: Federation, site: Site) -> dict[str, Any]:
-    """Return the same trainer on one GPU."""
+    """Return the same trainer on GPUs."""
     trainer = _trainer(federation, site, "cuda", shm_size="1g")
     resources = trainer["deploy"]["resources"]
-    device = {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    device = {"driver": "nvidia", "count": site.resources.gpus, "capabilities": ["gpu"]}
     return trainer | {"deploy": {"resources": {**resources, "reservations": {"devices": [device]}}}}
 
 

@@ -10,6 +10,7 @@ from fedlora.domains import domain
 from fedlora.errors import BaseModelError, ConfigurationError, EvaluationError
 from fedlora.language_model import BaseModel
 from fedlora.language_model.loading import load
+from fedlora.recipes import recipe
 from fedlora.settings_file import write_settings
 from fedlora.shards import Record
 from fedlora.shards.shard import write_shard
@@ -35,7 +36,7 @@ def evaluate(tiny_model, tmp_path):
     (tmp_path / "held-out").mkdir()
     write_shard(RECORDS, tmp_path / "held-out", domain("medical"), name="held-out")
     common = {
-        "domain": "medical",
+        "recipe": recipe("medical", "quick"),
         "records": tmp_path / "held-out",
         "base-model": tiny_model,
         "base-model-name": "tiny",

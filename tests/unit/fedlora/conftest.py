@@ -22,7 +22,7 @@ def federation_file(tmp_path):
     sites = "".join(f'[[site]]\nname = "{name}"\ndomain = "finance"\nshard = "{name}"\n' for name in ("a", "b"))
     file.write_text(
         'name = "test"\n[coordinator]\nhost = "superlink.example"\nruns = "."\n'
-        f'{sites}[[recipe]]\ndomain = "finance"\nrounds = 2\n'
+        f'{sites}[[recipe]]\ndomain = "finance"\npreset = "quick"\nrounds = 2\n'
     )
     return file
 

@@ -94,7 +94,6 @@ def test_every_type_of_values_is_read(tmp_path, dtype, tolerance):
         (lambda folder: (folder / "adapter_config.json").write_text("{"), "cannot be read: JSONDecodeError"),
         (lambda folder: (folder / "adapter_config.json").write_text("[]"), "peft_type is None; this kit reads 'LORA'"),
         (lambda folder: configure(folder, peft_type="IA3"), "peft_type is 'IA3'; this kit reads 'LORA'"),
-        (lambda folder: configure(folder, use_dora=True), "use_dora is set"),
         (lambda folder: configure(folder, r=None), "cannot be read: TypeError"),
         (lambda folder: (folder / "spec.json").write_text("{}"), "cannot be read: WireError: spec cannot be read"),
         (lambda folder: (folder / "spec.json").write_text(spec().to_json()), "are not those of spec.json"),
@@ -209,9 +208,12 @@ def test_what_cannot_be_compared_is_named(tmp_path, change, reason):
 def test_names_and_scales_are_compared_where_there_are_no_hashes(tmp_path):
     one = open_adapter(plain(tmp_path / "a"))
     named = open_adapter(plain(tmp_path / "b", base_model_name_or_path="other"))
-    scaled = open_adapter(plain(tmp_path / "c", use_rslora=True))
+    scaled = open_adapter(plain(tmp_path / "c", alpha_pattern={"q_proj": 2}))
+    other_kind = open_adapter(plain(tmp_path / "e", use_rslora=True))
     with pytest.raises(AdapterError, match="base model stub against other"):
         compare(one, named)
     with pytest.raises(AdapterError, match="scale of a module"):
         compare(one, scaled)
+    with pytest.raises(AdapterError, match="kind lora against rslora"):
+        compare(one, other_kind)
     assert math.isclose(total(compare(one, open_adapter(plain(tmp_path / "d"))), "all").cosine, 1.0)

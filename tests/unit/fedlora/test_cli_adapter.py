@@ -10,10 +10,12 @@ import yaml
 from typer.testing import CliRunner
 
 from fedlora.cli.main import application
-from fedlora.errors import AdapterError, CheckpointError, ConfigurationError
+from fedlora.errors import AdapterError, CheckpointError, ConfigurationError, RunError
+from fedlora.recipes import recipe
 from fedlora.wire import TensorSpec
 from superlink.checkpoints import Checkpoints
 from superlink.ledger import Ledger, TurnRow
+from superlink.run_config import RunConfig
 from superlink.runs import RunFolder
 from tests.integration.stub_trainer import spec
 
@@ -26,6 +28,7 @@ TENSORS = [
     for side in "AB"
 ]
 SPEC = dataclasses.replace(spec(), tensors=tuple(sorted(TENSORS, key=lambda tensor: tensor.name)))
+QUICK = recipe("finance", "quick", rounds=3)
 SCORE = {"measure": "label accuracy", "accuracy": 0.5, "n": 40, "unit": "records", "records": 40, "low": 0.3525}
 SCORES = {
     "base": {**SCORE, "high": 0.6475, "majority": 0.6},
@@ -47,7 +50,9 @@ def checkpoint(folder, value=1.0, of=SPEC, number=2):
 def run(tmp_path):
     """A run of two aggregated rounds and one that was lost, with a checkpoint of the second."""
     folder = RunFolder(tmp_path / "runs", "tweets")
-    folder.create()
+    values = {"domain": "finance", "rounds": 3, "seed": 0, "deadline": 60.0, "min_sites": 1, "join_timeout": 60.0}
+    sites = "alpha-clinic,beta-bank"
+    folder.submit(RunConfig(run="tweets", epoch=1, sites=sites, recipe_sha256=QUICK.sha256, **values), QUICK)
     ledger = Ledger(folder.ledger)
     for epoch in (1, 2):
         ledger.start_attempt(epoch, epoch)
@@ -73,7 +78,8 @@ def test_show_in_both_formats(tmp_path):
     assert [line.rstrip() for line in result.stdout.splitlines()] == [
         "base model     stub",
         f"SHA-256 of it  {'b' * 64}",
-        "recipe         finance/default",
+        "recipe         finance/quick",
+        "kind           lora",
         "rank, alpha    2, 8",
         "modules        q_proj, up_proj",
         "parameters     48 in 8 tensors of F32",
@@ -139,10 +145,10 @@ def test_an_export_of_a_run_tells_of_it(run, tmp_path):
         "pipeline_tag": "text-generation",
         "tags": ["federated-learning", "fedlora", "lora"],
     }
-    assert body.splitlines()[1:28] == [
+    assert body.splitlines()[1:29] == [
         "# LoRA adapter for stub",
         "",
-        "Trained by federated averaging for the domain finance: 2 sites trained on records of their own, and only "
+        "Trained by federated learning for the domain finance: 2 sites trained on records of their own, and only "
         "adapters were exchanged.",
         "",
         "|  |  |",
@@ -150,12 +156,13 @@ def test_an_export_of_a_run_tells_of_it(run, tmp_path):
         "| base model | stub |",
         f"| SHA-256 of the base model | `{'b' * 64}` |",
         f"| SHA-256 of its tokenizer | `{'t' * 64}` |",
-        f"| recipe | finance/default, SHA-256 `{'r' * 64}` |",
+        f"| recipe | finance/quick, SHA-256 `{'r' * 64}` |",
         f"| made with | fedlora {SPEC.kit_version} |",
-        "| rank, alpha | 2, 8 |",
+        "| kind, rank, alpha | LoRA, 2, 8 |",
         "| adapted modules | q_proj, up_proj |",
         "| parameters | 48 |",
         "| run | tweets |",
+        "| strategy | fedavg |",
         "| rounds | 2 |",
         "| sites | 2 |",
         "| records trained on, each counted once a round | 80 |",
@@ -169,9 +176,21 @@ def test_an_export_of_a_run_tells_of_it(run, tmp_path):
         "| base model | 50.0% | 35.2% to 64.8% |",
         "| with this adapter | 75.0% | 59.8% to 85.8% |",
     ]
-    assert "Instruction: what is asked" in body
+    assert "```\nInstruction: what is asked\nInput: what it is asked about\nAnswer:\n```" in body
+    table = body.partition("## Training\n\n")[2].splitlines()
+    assert table[2:6] == ["| domain | finance |", "| preset | quick |", "| rounds | 3 |", "| steps | 20 |"]
+    assert '| target-modules | \\["all-linear"\\] |' in table
+    assert "| end-of-text | true |" in table
     assert "did not leave their owners" in body
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o755
+
+
+def test_weights_by_shards_are_not_called_training(run, tmp_path):
+    file, of = run.directory / "run.json", recipe("finance", "quick", rounds=3, weight="shard")
+    text = file.read_text().replace('"weight": "trained"', '"weight": "shard"').replace(QUICK.sha256, of.sha256)
+    file.write_text(text)
+    _, _, body = exported("--run", "tweets", "--runs", run.runs, to=tmp_path / "x")
+    assert "| records of the shards, each counted once a round | 80 |" in body
 
 
 def test_rounds_after_the_checkpoint_are_not_the_adapters(run, tmp_path):
@@ -252,3 +271,11 @@ def test_a_folder_in_the_way_stays(run, tmp_path):
     result = adapter("export", "--run", "tweets", "--runs", run.runs, "--to", tmp_path / "to")
     assert f"{tmp_path}/to is not empty, and is not overwritten; name another folder" in str(result.exception)
     assert [file.name for file in (tmp_path / "to").iterdir()] == ["theirs"]
+
+
+def test_a_recipe_that_is_not_the_runs_is_no_fact_of_it(run, tmp_path):
+    file = run.directory / "run.json"
+    file.write_text(file.read_text().replace('"rank": 16', '"rank": 8'))
+    refused = adapter("export", "--run", "tweets", "--runs", run.runs, "--to", tmp_path / "x")
+    assert isinstance(refused.exception, RunError)
+    assert "the recipe's values are not those of its hash" in str(refused.exception)

@@ -70,7 +70,7 @@ def test_init_writes_a_file_that_is_valid_as_it_stands(tmp_path):
     checked = fedlora("config", "validate", made / "federation.toml")
     assert (checked.exit_code, checked.stdout) == (
         0,
-        f"{made}/federation.toml: federation workstation, 2 site(s); runs train finance/default at site-1, site-2\n",
+        f"{made}/federation.toml: federation workstation, 2 site(s); runs train finance/quick at site-1, site-2\n",
     )
     again = fedlora("init", made, "--preset", "two-sites")
     assert isinstance(again.exception, ConfigurationError)
@@ -93,6 +93,7 @@ def test_show_leaves_the_defaults_out(file):
         ["site[1].shard", '"/data/0"', "file, line 12"],
         ["site[1].resources.threads", "2", "file, line 13"],
         ["recipe[0].domain", '"medical"', "file, line 15"],
+        ["recipe[0].question", '"input"', "preset, default"],
         ["run.min-sites", "2", "preset, two-sites"],
         ["run.extensions", "1", "preset, two-sites"],
     ]
@@ -106,7 +107,35 @@ def test_resolved_shows_every_value_with_its_source(file):
     assert ["paths.state", f'"{file.parent}/state"', "default"] in listed
     assert ["run.domains", "[]", "default"] in listed
     assert [row[0] for row in listed] == list(values(file))
-    assert {row[2] for row in listed if not row[2].startswith("file")} == {"default", "preset, two-sites"}
+    assert {row[2] for row in listed if not row[2].startswith("file")} == {
+        "default",
+        "preset, two-sites",
+        "preset, default",
+    }
+
+
+def test_a_recipes_preset_lies_below_the_file(file):
+    file.write_text(TEXT + 'preset = "quick"\nrank = 4\n')
+
+    def recipe(*arguments):
+        found = values(file, *arguments)
+        return [found[f"recipe[0].{key}"] for key in ("rounds", "rank", "question", "alpha", "adapter")]
+
+    assert recipe() == [
+        (3, "preset", "quick"),
+        (4, "file", "line 17"),
+        ("both", "default", ""),
+        (32, "preset", "quick"),
+        ("lora", "default", ""),
+    ]
+    other = ("--set", "recipe.medical/quick.rounds=7", "--set", "recipe.medical.preset=flowertune-paper")
+    assert recipe(*other) == [
+        (7, "command line", ""),
+        (4, "file", "line 17"),
+        ("both", "default", ""),
+        (64, "default", ""),
+        ("dora", "preset", "flowertune-paper"),
+    ]
 
 
 def test_each_source_wins_over_those_before_it(file):

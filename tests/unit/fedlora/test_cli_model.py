@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fedlora.errors import BaseModelError
+from fedlora.errors import BaseModelError, ConfigurationError
 from fedlora.language_model import BaseModel, obtain
 from fedlora.language_model.cache import new_model
 from fedlora.language_model.manifest import describe
@@ -303,3 +303,89 @@ def test_list_in_both_formats(model, bundle, tiny_model, tmp_path):
     assert lines[-1] == [
         *("owner/tiny", "cccccccc", "LlamaForCausalLM", "0.0", "M", "0.1", "MB", "mit", sha256_of(tiny_model)[:12])
     ]
+
+
+def test_presets_in_both_formats(model):
+    rows = {row["name"]: row for row in json.loads(model("presets", "--format", "json").stdout)}
+    linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    products = 30 * (2 * 576 * 576 + 2 * 576 * 192 + 3 * 576 * 1536)
+    adapter = 30 * 32 * (576 + 576 + 576 + 192)
+    assert rows["HuggingFaceTB/SmolLM2-135M-Instruct"] == {
+        "name": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "family": "llama",
+        "licence": "apache-2.0",
+        "layers": 30,
+        "hidden": 576,
+        "intermediate": 1536,
+        "heads": 9,
+        "key_value_heads": 3,
+        "head_size": 64,
+        "vocabulary": 49152,
+        "tied": True,
+        "chat_template": True,
+        "gated": False,
+        "parameters": 134_515_008,
+        "modules": {"default": ["q_proj", "v_proj"], "all-linear": linear},
+        "rank": 32,
+        "adapter_values": {"default": adapter, "all-linear": 30 * 32 * (2 * 1152 + 2 * 768 + 3 * 2112)},
+        "memory": {
+            precision: products * sixteenths // 16 + (134_515_008 - products) * rest + 16 * adapter
+            for precision, sixteenths, rest in (
+                *(("fp4", 9, 2), ("nf4", 9, 2), ("int8", 16, 2)),
+                *(("bf16", 32, 2), ("fp32", 64, 4)),
+            )
+        },
+    }
+    assert len(rows) == 25
+    shown = [" ".join(line.split()) for line in model("presets", "--rank", 8).stdout.splitlines()]
+    assert "google/gemma-2-9b-it gemma2 gemma, gated 9,242 M 4.5 M 6.1 GiB 17.3 GiB q_proj, v_proj yes" in shown
+    assert (
+        "mistralai/Mistral-7B-v0.3 mistral apache-2.0, gated 7,248 M 3.4 M 4.2 GiB 13.6 GiB q_proj, v_proj no" in shown
+    )
+    assert shown[-1].startswith("Memory: weights and an adapter of the default modules with its optimiser; activations")
+
+
+OWN = """
+[[model]]
+name = "us/llm"
+family = "phi3"
+licence = "proprietary"
+layers = 2
+hidden = 32
+intermediate = 64
+heads = 4
+key-value-heads = 2
+head-size = 8
+vocabulary = 257
+tied = true
+"""
+
+
+def test_a_file_adds_models_to_the_presets_or_takes_their_place(model, tmp_path):
+    file = tmp_path / "models.toml"
+    file.write_text(OWN + OWN.replace("us/llm", "microsoft/phi-4"))
+    rows = {row["name"]: row for row in json.loads(model("presets", "--file", file, "--format", "json").stdout)}
+    assert len(rows) == 26
+    assert rows["us/llm"]["modules"]["all-linear"] == ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
+    values = 32 * 257 + 2 * (32 * 64 + 32 * 32 + 3 * 32 * 64 + 2 * 32) + 32
+    assert rows["us/llm"]["parameters"] == rows["microsoft/phi-4"]["parameters"] == values
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (OWN + "heads = 4", "is not TOML: Cannot overwrite a value"),
+        (OWN + "rank = 3", "model[0].rank: unknown key; allowed: "),
+        (OWN.replace("phi3", "gpt2"), "model[0].family: 'gpt2' is not one of llama, mistral"),
+        (OWN.replace("us/llm", "../llm"), "model[0].name: '../llm' is not OWNER/NAME or NAME"),
+        (OWN.replace("layers = 2", "layers = 0"), "model[0].layers: 0 is not a whole number of at least 1"),
+        (OWN.replace("tied = true", ""), "model[0].tied: missing"),
+        (OWN + OWN, "models.toml: us/llm stands there more than once"),
+        (OWN.replace("[[model]]", "[[modell]]"), "modell: unknown key; did you mean 'model'?"),
+    ],
+)
+def test_a_file_of_models_that_is_wrong_is_refused_by_its_keys(model, tmp_path, text, reason):
+    (tmp_path / "models.toml").write_text(text)
+    result = model("presets", "--file", tmp_path / "models.toml")
+    assert isinstance(result.exception, ConfigurationError), result.exception
+    assert reason in str(result.exception)

@@ -32,6 +32,7 @@ domain = "finance"
 [[recipe]]
 domain = "code"
 rounds = 7
+factors = "b"
 [run]
 recipe = "code/default"
 domains = ["code", "medical"]
@@ -43,10 +44,16 @@ min-sites = 2
 fraction = 0.5
 over-sampling = 1
 required-domains = ["medical"]
+upload-codec = "int4z"
+broadcast-codec = "bf16"
 extensions = 2
 budget = "board"
 budget-rounds = 9
 budget-hours = 1.5
+strategy = "fedadam"
+server-learning-rate = 0.01
+server-momentum = 0.8
+server-beta-2 = 0.95
 """
 
 
@@ -71,10 +78,15 @@ def test_every_key_reaches_the_run(run, folder, federation_file):
         "over-sampling": 1,
         "required-domains": "medical",
         "extensions": 2,
+        "upload-codec": "int4z",
+        "broadcast-codec": "bf16",
         "budget-bytes": 200_000_000_000,
         "budget-rounds": 9,
         "budget-seconds": 5400.0,
         "ignore-forecast": True,
+        "strategy": "fedadam",
+        "strategy-options": "server-learning-rate=0.01,server-momentum=0.8,server-beta-2=0.95,server-adaptivity=0.001",
+        "factors": "b",
     }
 
 
@@ -97,7 +109,7 @@ def test_a_dry_run_says_what_would_be_sent_and_writes_nothing(forecast, folder):
     assert result.stdout.splitlines() == [
         "run tweets would take, if every site is asked once in each round:",
         "  adapter      17,408 values in 28 tensors: rank 16 on tiny-llama",
-        "  a message    0.1 MB, to a site or from it",
+        "  a message    0.1 MB to a site in fp32, 0.1 MB from it in fp32",
         "  a round      0.1 MB: 1 of 2 sites, both directions",
         "  the run      0.4 MB: 3 rounds, 1.1% of the budget",
         "  memory       at most 0.5 MB of arrays at the coordinator",
@@ -106,11 +118,20 @@ def test_a_dry_run_says_what_would_be_sent_and_writes_nothing(forecast, folder):
     assert not folder.directory.exists()
 
 
+def test_a_dry_run_says_how_adapters_travel_and_what_is_a_bound(forecast):
+    lines = forecast("--set", "run.upload-codec=int4z", "--set", "recipe.finance.rank=512").stdout.splitlines()
+    assert lines[2:5] == [
+        "  a message    2.2 MB to a site in fp32, 0.3 MB from it in int4z",
+        "  a round      at most 5.0 MB: 2 of 2 sites, both directions",
+        "  the run      at most 15.1 MB: 3 rounds",
+    ]
+
+
 def test_a_dry_run_as_one_json_document(forecast):
     document = json.loads(forecast("--format", "json").stdout)
     named = (document["run"], document["base_model"], document["sites"], document["rounds"])
     assert named == ("tweets", "tiny-llama", 2, 3)
-    assert document["run_bytes"] == 3 * document["round_bytes"] == 12 * document["message_bytes"]
+    assert document["run_bytes"] == 3 * document["round_bytes"] == 12 * document["update_bytes"]
 
 
 @pytest.mark.parametrize(

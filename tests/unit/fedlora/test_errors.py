@@ -35,6 +35,7 @@ CODES = {
     "ReplacedError": 64,
     "BudgetError": 65,
     "StoppedError": 66,
+    "AggregationError": 67,
     "EvaluationError": 70,
 }
 

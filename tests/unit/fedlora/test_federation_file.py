@@ -14,6 +14,7 @@ from fedlora.federation import Resources, Site, SitePolicy, read_federation
 from fedlora.federation.lines import key_lines, line_of
 from fedlora.federation.settings import SitePlaces, supernode_settings
 from fedlora.recipes import Recipe
+from fedlora.recipes import recipe as recipe_of
 
 GOOD = """\
 name = "clinics"
@@ -80,14 +81,18 @@ def test_a_base_model_beside_the_file_is_found_from_everywhere(tmp_path):
     assert read_federation(write(tmp_path, text)).federation.base_model == str(tmp_path / "models" / "own")
 
 
+def test_a_base_model_with_a_name_beyond_a_files_is_no_folder(tmp_path):
+    assert read_federation(write(tmp_path, f'base-model = "{"m" * 300}"\n{GOOD}')).federation.base_model == "m" * 300
+
+
 def test_what_a_federation_says_of_its_sites(tmp_path):
     text = GOOD.replace('name = "b"', 'name = "b"\nsuperlink = "relay:443"')
     text += '[[recipe]]\ndomain = "medical"\n[run]\nrecipe = "medical/default"\ndomains = ["medical", "finance"]\n'
     text = text.replace("fewest-examples", 'recipes = ["medical/default"]\nfewest-examples')
     federation = read_federation(write(tmp_path, text)).federation
-    assert federation.run_recipe == Recipe("medical")
+    assert federation.run_recipe == recipe_of("medical")
     assert [site.name for site in federation.participants] == ["a", "b"]
-    assert federation.recipes_of(federation.site[1]) == (Recipe("medical"),)
+    assert federation.recipes_of(federation.site[1]) == (recipe_of("medical"),)
     assert len(federation.recipes_of(federation.site[0])) == 2
     assert federation.superlink_of(federation.site[1]) == "relay:443"
 
@@ -155,7 +160,7 @@ ADDRESS = 'is not HOST:PORT, without a scheme, with a port from 1 to 65535; or "
         (
             "rounds = 5",
             "final-learning-rate = 1",
-            "line 15: recipe[0]: final-learning-rate 1.0 is above learning-rate 0.001",
+            "line 15: recipe[0]: final-learning-rate 1.0 is above learning-rate 5e-05",
         ),
         (
             'domain = "finance"\nrounds',
@@ -165,7 +170,7 @@ ADDRESS = 'is not HOST:PORT, without a scheme, with a port from 1 to 65535; or "
         (
             "rounds = 5",
             '[[recipe]]\ndomain = "finance"',
-            "line 18: recipe[1].domain: 'finance' is that of recipe[0] already",
+            "line 17: recipe[1].preset: 'finance/default' is that of recipe[0] already",
         ),
         ("shard = ", "shards = ", "line 4: site[0].shard: missing"),
         ('[coordinator]\nhost = "superlink.example.org"', "coordinator = 5", "line 2: coordinator: 5 is not a table"),
@@ -205,6 +210,16 @@ def test_one_problem_of_runs(tmp_path, run, problem):
     assert problems(tmp_path, f"{GOOD}[run]\n{run}\n") == [f"line 19: run.{problem}"]
 
 
+def test_a_site_must_not_allow_a_part_of_a_dora_adapter(tmp_path):
+    text = GOOD.replace("fewest-examples", "most-rank = 16\nfewest-examples")
+    found = problems(tmp_path, text + 'preset = "flowertune-paper"\n')
+    most = "site[1].policy.most-rank: 16 is below the rank 32 of 'finance/flowertune-paper', and a DoRA adapter is"
+    assert found == [f"line 14: {most} trained whole"]
+    for good in ('preset = "flowertune-paper"\nrank = 16\n', 'preset = "flowertune"\n'):
+        (tmp_path / "federation.toml").write_text(text + good)
+        read_federation(tmp_path / "federation.toml")
+
+
 def test_pauses_of_the_keeper_that_shrink(tmp_path):
     expected = ["line 19: keeper.most-pause: 0.5 is below first-pause 1.0"]
     assert problems(tmp_path, f"{GOOD}[keeper]\nmost-pause = 0.5\n") == expected
@@ -218,6 +233,21 @@ def test_a_site_that_takes_part_must_allow_the_recipe_of_runs(tmp_path):
         "add it, or take another recipe"
     ]
     read_federation(write(tmp_path, text.replace('domains = ["finance", "medical"]', "")))  # b takes no part
+
+
+def test_sites_that_take_part_must_allow_the_codecs_of_runs(tmp_path):
+    text = GOOD.replace("fewest-examples", 'codecs = ["fp32", "bf16"]\nfewest-examples')
+    wanted = '[run]\ndomains = ["finance", "medical"]\nupload-codec = "int4"\nbroadcast-codec = "{}"\n'
+    listed = "line 14: site[1].policy.codecs: ['fp32', 'bf16'] does not have"
+    assert problems(tmp_path, text + wanted.format("bf16z")) == [
+        f"{listed} 'int4', which is run.upload-codec; add it, or take another",
+        f"{listed} 'bf16z', which is run.broadcast-codec; add it, or take another",
+    ]
+    read_federation(write(tmp_path, GOOD + wanted.format("bf16z")))  # without a list, a site takes them all
+    read_federation(write(tmp_path, text + wanted.format("bf16z").replace(', "medical"', "")))  # it takes no part
+    unknown = problems(tmp_path, GOOD + wanted.format("int3"))
+    assert len(unknown) == 1
+    assert "run.broadcast-codec: 'int3' is not one of fp32, fp16, bf16, int8, int4, fp32z, " in unknown[0]
 
 
 def test_a_recipe_whose_domain_is_wrong_is_not_missed_elsewhere(tmp_path):

@@ -20,6 +20,7 @@ from fedlora.federation.presets import PRESETS
 from fedlora.federation.provenance import item_table, nested_table
 from fedlora.federation.schema import json_schema, key_tables, meanings, shown
 from fedlora.federation.writing import new_file, preset_text, to_toml
+from fedlora.recipes.recipe import ALL_LINEAR, FAMILY_DEFAULT
 
 REPOSITORY = Path(__file__).parents[3]
 NAMES = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
@@ -58,7 +59,8 @@ def federations(draw) -> dict:
         "budget": draw(st.one_of(st.just("board"), st.floats(min_value=0, max_value=1e9))),
         "required-domains": draw(st.sampled_from([[], [domain]])),
     }
-    modules = draw(st.lists(st.text(), min_size=1, max_size=3))
+    named = st.text().filter(lambda text: text not in (ALL_LINEAR, FAMILY_DEFAULT))  # which stand alone
+    modules = draw(st.lists(named, min_size=1, max_size=3))
     return {
         "name": draw(NAMES),
         "base-model": draw(st.text(min_size=1)),

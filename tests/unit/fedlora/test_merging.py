@@ -18,11 +18,11 @@ from fedlora.cli.main import application
 from fedlora.errors import AdapterError, BaseModelError
 from fedlora.language_model import BaseModel
 from fedlora.language_model.loading import load
-from fedlora.recipes import Recipe
+from fedlora.recipes import recipe as recipe_of
 from superlink.checkpoints import Checkpoints
 from supernode.trainer.model import AdapterModel
 
-RECIPE = Recipe("medical", rank=4, alpha=8)
+RECIPE = recipe_of("medical", "quick", rank=4, alpha=8)
 IDS = torch.arange(1, 25).reshape(2, 12)
 
 

@@ -7,6 +7,7 @@ from record_files import GOOD, MEDICAL, TWO, refusal
 
 from fedlora.errors import ShardError
 from fedlora.shards.records import read_records
+from fedlora.shards.rows import iterate_rows
 
 
 def test_parquet(tmp_path):
@@ -69,3 +70,16 @@ def test_parquet_with_text_that_is_not_utf_8(tmp_path):
     assert str(caught.value) == (
         f"{file}: is not Parquet: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
     )
+
+
+def test_rows_are_counted_across_row_groups(tmp_path):
+    file = tmp_path / "a.parquet"
+    answers = ["x"] * 2500
+    answers[2299] = None
+    table = pyarrow.table({"instruction": [f"q{number}" for number in range(2500)], "output": answers})
+    pyarrow.parquet.write_table(table, file, row_group_size=1100)
+    rows = list(iterate_rows(file))
+    assert [place for place, _ in rows] == [f"row {number}" for number in range(1, 2501)]
+    assert [row["instruction"] for _, row in rows] == [f"q{number}" for number in range(2500)]
+    with pytest.raises(ShardError, match="row 2300: field 'output' is a NoneType"):
+        read_records(file, MEDICAL)

@@ -7,7 +7,8 @@ import pytest
 from record_files import BOM, GOOD, MEDICAL, SCHEMA, refusal, row
 
 from fedlora.errors import ShardError
-from fedlora.shards.records import SUFFIXES, read_records
+from fedlora.shards.records import read_records
+from fedlora.shards.rows import SUFFIXES
 
 ENDINGS = ".jsonl, .json, .csv, .parquet"
 
@@ -53,6 +54,12 @@ ENDINGS = ".jsonl, .json, .csv, .parquet"
         ),
         pytest.param(
             "a.jsonl", row(instruction="a", output=" \n"), ", line 1: field 'output' is empty", id="jsonl-blank-output"
+        ),
+        pytest.param(
+            "a.jsonl",
+            row(instruction="a", output="\u200b\u00a0\ufeff"),
+            ", line 1: field 'output' is empty",
+            id="jsonl-invisible-output",
         ),
         pytest.param(
             "a.jsonl",
@@ -242,6 +249,22 @@ def test_json_that_python_does_not_read(tmp_path, name, before, line, text):
         json.loads(text)
     assert not isinstance(own.value, json.JSONDecodeError)
     assert refusal(tmp_path / name, before + text.encode()) == f", line {line}: is not JSON: {own.value}"
+
+
+def test_what_is_read_at_once_may_not_be_large(tmp_path, monkeypatch):
+    monkeypatch.setattr("fedlora.shards.rows.MOST_AT_ONCE", 2 * 2**20)
+    long = row(instruction="a", output="b" * 2**21)
+    assert refusal(tmp_path / "a.jsonl", GOOD + long) == ", line 2: is longer than 2 MiB, the most that a line may be"
+    assert refusal(tmp_path / "a.csv", b"instruction,output\na," + b"b" * 2**21 + b"\n").startswith(
+        ", line 2: is longer"
+    )
+    for name, content in (("a.json", b"[" + long + b"]"), ("a.json.gz", gzip.compress(b"[" + long + b"]"))):
+        assert refusal(tmp_path / name, content) == (
+            ": is larger than 2 MiB, and JSON that is not JSON Lines is read at once; convert it to JSON Lines, for "
+            "example with: jq --compact-output '.[]'"
+        )
+    open_quote = b'instruction,output\na,"' + b"b\n" * 2**21
+    assert refusal(tmp_path / "a.csv", open_quote).endswith("is not CSV: field larger than field limit (2097152)")
 
 
 def test_the_endings_in_the_messages_are_those_of_the_module():

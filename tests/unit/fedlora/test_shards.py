@@ -3,12 +3,13 @@
 import hashlib
 import json
 import re
+from collections import Counter
 
 import pytest
 
 from fedlora.domains import DOMAINS
 from fedlora.errors import ShardError
-from fedlora.shards import Record, load_records, open_shard, write_records
+from fedlora.shards import Record, iterate_records, load_records, open_shard, write_records
 from fedlora.shards.manifest import Lengths
 from fedlora.shards.shard import is_shard, write_shard
 from fedlora.shards.validation import validate
@@ -46,7 +47,7 @@ def refusal(call, *arguments):
 def test_the_manifest_is_what_it_says(folder):
     data = (folder / "records.jsonl").read_bytes()
     assert json.loads((folder / "manifest.json").read_text()) == {
-        "layout": 1,
+        "layout": 2,
         "name": "tweets",
         "domain": "medical",
         "licence": "CC-BY-4.0 OR MIT",
@@ -56,6 +57,7 @@ def test_the_manifest_is_what_it_says(folder):
         "answer_characters": {"minimum": 4, "median": 8, "p95": 19, "maximum": 19},
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
+        "preparation": [],
     }
     assert [file.stat().st_mode & 0o777 for file in folder.iterdir()] == [0o600, 0o600]
 
@@ -66,17 +68,45 @@ def test_the_manifest_quotes_no_record(folder):
 
 
 def test_lengths_are_nearest_ranks():
-    assert Lengths.of(range(1, 101)) == Lengths(1, 50, 95, 100)
-    assert Lengths.of([7]) == Lengths(7, 7, 7, 7)
-    assert Lengths.of([3, 1]) == Lengths(1, 1, 3, 3)
+    assert Lengths.of(Counter(range(1, 101))) == Lengths(1, 50, 95, 100)
+    assert Lengths.of(Counter([7])) == Lengths(7, 7, 7, 7)
+    assert Lengths.of(Counter([3, 1])) == Lengths(1, 1, 3, 3)
+    assert Lengths.of({2: 9, 5: 10, 9: 1}) == Lengths(2, 5, 5, 9)
 
 
 def test_records_come_back(folder, tmp_path):
-    assert open_shard(folder, MEDICAL).records() == RECORDS
+    assert list(open_shard(folder, MEDICAL).records()) == RECORDS
     assert load_records(folder, MEDICAL) == RECORDS
     write_records(RECORDS, tmp_path / "plain.jsonl")
     assert load_records(tmp_path / "plain.jsonl", MEDICAL) == RECORDS
     validate(open_shard(folder))
+
+
+def test_records_are_read_one_after_the_other_and_the_hash_is_known_at_the_end(folder):
+    data = folder / "records.jsonl"
+    data.write_bytes(data.read_bytes().replace(b"12345678", b"12345679"))
+    records, read = iterate_records(folder, MEDICAL), []
+    with pytest.raises(ShardError, match="was changed after its manifest was written"):
+        read.extend(record.instruction for record in records)
+    assert read == ["Why?", "Größe?", "W"]
+
+
+def test_a_change_is_named_before_what_it_led_to(folder):
+    data = folder / "records.jsonl"
+    for damaged in (b"{\n", b"{}\n", b"\xff\n", b""):
+        data.write_bytes(damaged)
+        assert "was changed after its manifest was written" in refusal(load_records, folder, MEDICAL)
+
+
+def test_a_plain_file_is_read_one_record_after_the_other(tmp_path):
+    file = tmp_path / "plain.jsonl"
+    write_records(RECORDS, file)
+    with file.open("a") as stream:
+        stream.write("{")
+    records = iterate_records(file, MEDICAL)
+    assert [next(records) for _ in RECORDS] == RECORDS
+    with pytest.raises(ShardError, match="line 4: is not JSON"):
+        next(records)
 
 
 def test_data_that_were_changed_are_refused_with_both_hashes(folder):
@@ -102,8 +132,12 @@ def test_another_domain_is_refused(folder):
         (lambda folder: (folder / "manifest.json").write_text("{"), "cannot be read: Expecting property name"),
         (lambda folder: (folder / "manifest.json").write_bytes(b"\xff"), "cannot be read: 'utf-8' codec"),
         (lambda folder: (folder / "manifest.json").write_text("[1]"), "is a list, not an object with fields"),
-        (lambda folder: change(folder, layout=2, more=1), "has layout 2; this kit reads 1: use the newer kit"),
-        (lambda folder: change(folder, layout="1"), "has layout '1'; this kit reads 1"),
+        (lambda folder: change(folder, layout=3, more=1), "has layout 3; this kit reads 2: use the newer kit"),
+        (
+            lambda folder: change(folder, layout=1),
+            "has layout 1; this kit reads 2: import the data again: fedlora",
+        ),
+        (lambda folder: change(folder, layout="2"), "has layout '2'; this kit reads 2"),
         (lambda folder: change(folder, domain="law"), "domain 'law' is not one of general-nlp, finance"),
         (lambda folder: change(folder, schema=["text", "label"]), "schema is text, label; this kit reads instruction"),
         (lambda folder: change(folder, name="a\nb"), r"name 'a\nb' is not 1 to 64 printable characters"),
@@ -122,7 +156,7 @@ def test_all_that_is_wrong_with_a_manifest_is_said_at_once(folder):
     assert said.splitlines() == [
         f"{folder}/manifest.json has 4 problem(s):",
         "  - owner: unknown key; allowed: answer-characters, bytes, domain, layout, licence, name, "
-        "prompt-characters, records, schema, sha256",
+        "preparation, prompt-characters, records, schema, sha256",
         "  - records: '3' is not a whole number",
         "  - prompt-characters.median: 1.5 is not a whole number",
         "  - bytes: None is not a whole number",

@@ -6,19 +6,23 @@ from collections import Counter
 import pytest
 
 from fedlora.errors import ShardError
-from fedlora.shards.records import Record
-from fedlora.shards.skew import MOST_LABELS, _dirichlet, partition_by_label, partition_by_size
-
-DIVISIONS = [partition_by_label, partition_by_size]
-LABELS = ("negative", "positive", "neutral")
+from fedlora.shards.division import MOST_LABELS, numbers_of
+from fedlora.shards.skew import _dirichlet, partition_by_label, partition_by_size
 
 
-def records(count, labels=LABELS):
-    return [Record("Sentiment?", f"tweet {number:04}", labels[number % len(labels)]) for number in range(count)]
+def labels(count, different=3):
+    return [number % different for number in range(count)]
 
 
-def by_input(part):
-    return sorted(part, key=lambda record: record.input)
+def by_label(given, parts, **options):
+    return numbers_of(partition_by_label(given, parts, **options), parts)
+
+
+def by_size(given, parts, **options):
+    return numbers_of(partition_by_size(len(given), parts, **options), parts)
+
+
+DIVISIONS = [by_label, by_size]
 
 
 @pytest.mark.parametrize("divide", DIVISIONS)
@@ -26,28 +30,29 @@ def by_input(part):
 @pytest.mark.parametrize(("count", "parts"), [(3, 3), (10, 3), (200, 7)])
 @pytest.mark.parametrize("seed", range(3))
 def test_every_record_is_in_exactly_one_part_and_none_is_empty(divide, alpha, count, parts, seed):
-    divided = divide(records(count), parts, alpha=alpha, seed=seed)
+    divided = divide(labels(count), parts, alpha=alpha, seed=seed)
     assert len(divided) == parts
     assert all(divided)
-    assert all(part == by_input(part) for part in divided)  # in the order of the file
-    assert by_input(record for part in divided for record in part) == records(count)
+    assert all(list(part) == sorted(part) for part in divided)  # in the order of the file
+    assert sorted(record for part in divided for record in part) == list(range(count))
 
 
 @pytest.mark.parametrize("divide", DIVISIONS)
 def test_the_seed_decides(divide):
-    first = divide(records(90), 3, alpha=0.5, seed=1)
-    assert divide(records(90), 3, alpha=0.5, seed=1) == first
-    assert divide(records(90), 3, alpha=0.5, seed=2) != first
+    first = divide(labels(90), 3, alpha=0.5, seed=1)
+    assert divide(labels(90), 3, alpha=0.5, seed=1) == first
+    assert divide(labels(90), 3, alpha=0.5, seed=2) != first
 
 
 def test_label_skew_leaves_sizes_alone():
-    assert [len(part) for part in partition_by_label(records(100), 3, alpha=0.1, seed=0)] == [34, 33, 33]
+    assert [len(part) for part in by_label(labels(100), 3, alpha=0.1, seed=0)] == [34, 33, 33]
 
 
 def one_sidedness(alpha, seed):
     """Return the mean share of the most frequent label over the parts."""
-    parts = partition_by_label(records(600), 6, alpha=alpha, seed=seed)
-    return sum(Counter(record.output for record in part).most_common(1)[0][1] / len(part) for part in parts) / 6
+    given = labels(600)
+    parts = by_label(given, 6, alpha=alpha, seed=seed)
+    return sum(Counter(given[record] for record in part).most_common(1)[0][1] / len(part) for part in parts) / 6
 
 
 def test_a_small_alpha_gives_one_label_to_a_part_and_a_large_one_all():
@@ -77,35 +82,37 @@ def test_mixtures_follow_the_labels_of_all_records(monkeypatch):
         return _dirichlet(concentrations, generator)
 
     monkeypatch.setattr("fedlora.shards.skew._dirichlet", keep)
-    partition_by_label([Record("?", "", "rare" if n % 10 == 0 else "often") for n in range(500)], 5, alpha=2, seed=0)
+    partition_by_label([int(number % 10 == 0) for number in range(500)], 5, alpha=2, seed=0)
     assert drawn == [[1.8, 0.2]] * 5
 
 
 def test_a_small_alpha_gives_nearly_all_records_to_one_and_a_large_one_the_same_to_all():
-    sizes = [max(map(len, partition_by_size(records(100), 5, alpha=0.001, seed=seed))) for seed in range(10)]
+    sizes = [max(map(len, by_size(labels(100), 5, alpha=0.001, seed=seed))) for seed in range(10)]
     assert min(sizes) >= 90
-    assert {len(part) for part in partition_by_size(records(100), 5, alpha=1e6, seed=0)} <= {19, 20, 21}
+    assert {len(part) for part in by_size(labels(100), 5, alpha=1e6, seed=0)} <= {19, 20, 21}
 
 
 def test_parts_of_different_sizes_are_alike_otherwise():
-    largest = max(partition_by_size(records(3000), 3, alpha=1.0, seed=0), key=len)
-    shares = [count / len(largest) for count in Counter(record.output for record in largest).values()]
+    given = labels(3000)
+    largest = max(by_size(given, 3, alpha=1.0, seed=0), key=len)
+    shares = [count / len(largest) for count in Counter(given[record] for record in largest).values()]
     assert shares == pytest.approx([1 / 3] * 3, abs=0.05)
 
 
 @pytest.mark.parametrize(
     ("divide", "given", "options", "reason"),
     [
-        (partition_by_label, records(2), {}, "2 record(s) cannot be divided into 3 parts"),
-        (partition_by_size, records(2), {}, "2 record(s) cannot be divided into 3 parts"),
-        (partition_by_size, records(9), {"alpha": 0.0}, "alpha is 0.0; allowed: 0.001 (one-sided) to 1000000 (even)"),
-        (partition_by_label, records(9), {"alpha": float("nan")}, "alpha is nan; allowed: 0.001"),
-        (partition_by_label, records(9, "a"), {}, "1 different answer(s) are no labels to divide by; allowed: 2 to 50"),
+        (by_label, labels(2), {}, "2 record(s) cannot be divided into 3 parts"),
+        (by_size, labels(2), {}, "2 record(s) cannot be divided into 3 parts"),
+        (by_size, labels(9), {"alpha": 0.0}, "alpha is 0.0; allowed: 0.001 (one-sided) to 1000000 (even)"),
+        (by_label, labels(9), {"alpha": float("nan")}, "alpha is nan; allowed: 0.001"),
+        (by_label, labels(9, 1), {}, "1 different answer(s) are no labels to divide by; allowed: 2 to 50"),
         (
-            partition_by_label,
-            records(99, [f"text {number}" for number in range(MOST_LABELS + 1)]),
+            by_label,
+            labels(99, MOST_LABELS + 1),
             {},
-            "51 different answer(s) are no labels to divide by; allowed: 2 to 50; divide free text by iid or size-skew",
+            "more than 50 different answer(s) are no labels to divide by; allowed: 2 to 50; divide free text by iid, "
+            "size-skew or natural-id",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Dividing records among sites, and into what is trained and what is held out."""
+"""Dividing records that are in memory: among sites, and into what is trained and what is held out."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_the_seed_decides_the_partition():
 def test_too_few_records_for_the_sites():
     with pytest.raises(ShardError) as caught:
         partition(different(2), 3, seed=0)
-    assert str(caught.value) == "2 record(s) cannot be divided among 3 sites"
+    assert str(caught.value) == "2 record(s) cannot be divided into 3 parts"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from forged_payloads import forged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,9 @@ from fedlora.wire.payload import BLOCK_BYTES
 
 def make_spec(*shapes: tuple[int, ...]) -> AdapterSpec:
     tensors = tuple(TensorSpec(f"t{index:03d}", shape) for index, shape in enumerate(shapes))
-    return AdapterSpec(fedlora.__version__, "base", "t" * 64, "b" * 64, "finance/default", "r" * 64, 32, tensors)
+    return AdapterSpec(
+        fedlora.__version__, "base", "t" * 64, "b" * 64, "finance/default", "r" * 64, "lora", 32, tensors
+    )
 
 
 SPEC = make_spec((4, 8), (8, 4), (3,))
@@ -138,15 +141,16 @@ def test_reordered_and_altered_blocks_are_refused():
 def test_what_is_not_finite_is_named_with_its_tensor(value):
     vector = np.zeros(SPEC.size, dtype=np.float32)
     vector[33] = value
-    with pytest.raises(WireError) as refused:
-        decode(message(vector), SPEC)
-    assert str(refused.value) == f"value 33 of t001 is {value}, not a finite number"
+    for call in (lambda: message(vector), lambda: decode(forged(message(), vector.tobytes()), SPEC)):
+        with pytest.raises(WireError) as refused:
+            call()
+        assert str(refused.value) == f"value 33 of t001 is {value}, not a finite number"
 
 
 def test_what_cannot_be_sent_is_refused_at_the_sender():
     with pytest.raises(WireError, match=r"vector has the shape \(2,\); its spec has 67 values"):
         message(np.zeros(2, dtype=np.float32))
-    with pytest.raises(WireError, match="codec 'int3' is not one of fp32"):
+    with pytest.raises(WireError, match="codec 'int3' is not one of fp32, fp16, bf16, int8, int4, fp32z"):
         message(codec="int3")
 
 

@@ -16,7 +16,9 @@ from superlink.told import Told
 
 
 def config(name: str) -> RunConfig:
-    return RunConfig(name, 1, "a,b", "finance", 3, 7, 60.0, 1, 60.0, "r" * 64, budget_bytes=1000, budget_rounds=4)
+    codecs = {"upload_codec": "int8", "broadcast_codec": "bf16z"}
+    budget = {"budget_bytes": 1000, "budget_rounds": 4}
+    return RunConfig(name, 1, "a,b", "finance", 3, 7, 60.0, 1, 60.0, "r" * 64, **budget, **codecs)
 
 
 def submitted(runs, name: str) -> RunFolder:
@@ -72,8 +74,8 @@ def test_a_run_before_during_and_after(tmp_path, shown):
         'fedlora_turns_total{node="a",outcome="answered",run="first"}': 1,
         'fedlora_turn_phase_seconds_total{node="a",phase="train",run="first"}': 2,
         'fedlora_refusals_total{name="PolicyError",node="b",run="first"}': 1,
-        'fedlora_payload_bytes_total{codec="fp32",direction="up",node="a",run="first"}': 110,
-        'fedlora_payload_bytes_total{codec="fp32",direction="down",node="b",run="first"}': 100,
+        'fedlora_payload_bytes_total{codec="int8",direction="up",node="a",run="first"}': 110,
+        'fedlora_payload_bytes_total{codec="bf16z",direction="down",node="b",run="first"}': 100,
         'fedlora_tokens_per_second{node="a",run="first"}': 30,
         'fedlora_padding_ratio{node="a",run="first"}': 0.25,
         'fedlora_training_gpu_joules_total{node="a",run="first"}': 500,
@@ -109,7 +111,7 @@ def test_what_nodes_tell_is_theirs_alone(tmp_path, shown):
     found = shown()
     assert found['fedlora_wire_bytes_total{direction="up",node="a",run="first"}'] == 5
     assert found['fedlora_threads{node="a",part="trainer"}'] == 8
-    assert found['fedlora_payload_bytes_total{codec="fp32",direction="up",node="a",run="first"}'] == 110
+    assert found['fedlora_payload_bytes_total{codec="int8",direction="up",node="a",run="first"}'] == 110
     for hidden in ("another", "made-up", 'fedlora_disk_free_bytes{node="a"', "clock_skew", "fedlora_node_online"):
         assert not [key for key in found if hidden in key], hidden
     assert 'fedlora_threads{node="b",part="trainer"}' not in found

@@ -23,10 +23,15 @@ VALUES = {
     "over-sampling": 0,
     "required-domains": "",
     "extensions": 0,
+    "upload-codec": "int8",
+    "broadcast-codec": "bf16z",
     "budget-bytes": 0,
     "budget-rounds": 0,
     "budget-seconds": 0.0,
     "ignore-forecast": False,
+    "strategy": "fedavg",
+    "strategy-options": "",
+    "factors": "both",
 }
 
 
@@ -65,6 +70,14 @@ def test_a_site_may_hold_another_domain():
         ({"fraction": 1.5}, "fraction 1.5 is not in (0, 1]"),
         ({"extensions": -1}, "extensions -1 must not be below 0"),
         ({"run": ""}, "run has no name"),
+        ({"upload-codec": "int3"}, "upload-codec 'int3' is not one of fp32, fp16, bf16, int8, int4, fp32z, "),
+        ({"broadcast-codec": ""}, "broadcast-codec '' is not one of fp32, "),
+        ({"strategy": "fedavgn"}, "strategy 'fedavgn' is not one of fedavg, fedprox, "),
+        ({"strategy-options": "trim=0.1"}, "trim: strategy 'fedavg' does not take it; its options: none"),
+        ({"strategy": "fedadam", "strategy-options": "server-beta-2=1"}, "server-beta-2: 1 is not a number from 0 to "),
+        ({"strategy": "fedadam", "strategy-options": "server-beta-2"}, "'server-beta-2' is not key=number"),
+        ({"strategy": "fedmedian"}, "min-sites 1 is below the 3 updates that fedmedian needs"),
+        ({"factors": "a"}, "factors: 'a' is not one of both, b, alternating"),
         ({"rounds": "two"}, "rounds: 'two' is not a whole number"),
     ],
 )

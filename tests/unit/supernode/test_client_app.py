@@ -86,7 +86,7 @@ def test_each_answer_tells_what_has_passed_itself_included(ask, tmp_path, broadc
     assert described.figures['fedlora_messages_total{direction="up",run="7"}'] == 1
     assert described.figures["shard_examples"] == 100
     assert abs(described.figures["clock_seconds"] - time.time()) < 10
-    trained = ask("train", {"run": "tweets", "epoch": 1, "round": 1}, broadcast)
+    trained = ask("train", {"run": "tweets", "epoch": 1, "round": 1, "counted": 0}, broadcast)
     assert payload_of(trained.figures) == [broadcast.size, trained.size]
     assert trained.figures["loss"] == 1.0
     closing = ask("query.report", {"run": "tweets"})
@@ -99,7 +99,9 @@ def test_each_answer_tells_what_has_passed_itself_included(ask, tmp_path, broadc
 
 def test_what_has_come_is_counted_before_it_is_trained_on(ask, tmp_path, stub, broadcast):
     stub.file.write_text(json.dumps({**stub.settings, "seconds": 600}))
-    training = threading.Thread(target=ask, args=("train", {"run": "tweets", "epoch": 1, "round": 1}, broadcast))
+    training = threading.Thread(
+        target=ask, args=("train", {"run": "tweets", "epoch": 1, "round": 1, "counted": 0}, broadcast)
+    )
     training.start()
     end = time.monotonic() + 30
     try:
@@ -115,11 +117,11 @@ def test_what_has_come_is_counted_before_it_is_trained_on(ask, tmp_path, stub, b
 
 def test_what_is_refused_is_counted_as_well(ask, tmp_path, broadcast):
     assert ask("train", {"run": "tweets"}, broadcast).status == "refused"
-    assert ask("train", {"run": "tweets", "epoch": 1, "round": 1}).reason == (
+    assert ask("train", {"run": "tweets", "epoch": 1, "round": 1, "counted": 0}).reason == (
         "WireError: the request to train brings no adapter"
     )
     withdraw(tmp_path, "paused", "bank", "maintenance")
-    paused = ask("train", {"run": "tweets", "epoch": 1, "round": 1}, broadcast)
+    paused = ask("train", {"run": "tweets", "epoch": 1, "round": 1, "counted": 0}, broadcast)
     assert paused.withdrawn
     assert payload_of(paused.figures) == [2 * broadcast.size, None]
     assert "fedlora_model_load_seconds{}" not in paused.figures  # nothing reaches the trainer

@@ -25,3 +25,11 @@ def test_no_gpu(build, said, monkeypatch):
         check_device("cuda")
     assert str(caught.value).startswith(said)
     assert str(caught.value).endswith('or write device = "cpu" (containers: COMPOSE_PROFILES=cpu in .env)')
+
+
+def test_fewer_gpus_than_are_wanted(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_device("cuda", 2)
+    with pytest.raises(TrainerError, match="gpus is 3, and this process sees 2: write gpus = 2, or give it more"):
+        check_device("cuda", 3)

@@ -1,47 +1,8 @@
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
 
-from fedlora.errors import TrainerError
-from fedlora.language_model import prompt
-from fedlora.shards import Record
-from supernode.trainer.examples import NOT_SCORED, Example, batches, collate, rows_of_round, tokenise
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_model):
-    return AutoTokenizer.from_pretrained(tiny_model)
-
-
-def test_a_rendered_record_is_the_pinned_text(tokenizer):
-    examples, cut = tokenise([Record("Add.", "1 + 1", "2")], tokenizer, 100)
-    assert tokenizer.decode(examples[0].ids) == "Instruction: Add.\nInput: 1 + 1\nAnswer: 2<|end|>"
-    assert (examples[0].answer_length, cut) == (3, 0)  # space, digit, end of text
-
-
-def test_a_record_without_input_has_no_input_line():
-    assert prompt(Record("Say hello.", "", "Hello.")) == "Instruction: Say hello.\nAnswer:"
-
-
-def test_what_is_too_long_loses_the_end_of_its_answer_and_is_counted(tokenizer):
-    asked = prompt(Record("Go.", "", "x"))  # 24 characters, so 24 tokens
-    (example,), cut = tokenise([Record("Go.", "", "x" * 50)], tokenizer, 60)
-    assert (len(example.ids), cut) == (60, 1)
-    assert tokenizer.decode(example.ids) == f"{asked} {'x' * (60 - len(asked) - 1)}"
-
-
-def test_a_long_prompt_loses_its_beginning_and_never_the_whole_answer(tokenizer):
-    (example,), cut = tokenise([Record("y" * 200, "", "short")], tokenizer, 40)
-    assert (len(example.ids), cut) == (40, 1)
-    assert tokenizer.decode(example.ids).endswith("\nAnswer: short<|end|>")
-
-
-def test_a_tokenizer_without_an_end_is_refused(tiny_model):
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model, eos_token=None)
-    with pytest.raises(TrainerError, match="has no end-of-text token"):
-        tokenise([Record("a", "", "b")], tokenizer, 10)
+from supernode.trainer.examples import NOT_SCORED, Example, batches, collate, rows_of_round
 
 
 def test_a_batch_is_padded_on_the_left_and_scores_answers_alone():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fedlora.metrics.sample import read_samples, write_samples
-from supernode.trainer.gpu import find_gpu
+from supernode.trainer.gpu import find_gpus
 
 
 class NVMLError(Exception):
@@ -44,14 +44,14 @@ def gpu_of(monkeypatch):
     def made(module):
         monkeypatch.setitem(sys.modules, "pynvml", module)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="1b-2c"))
-        monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 2 * 2**30)
-        return find_gpu("cuda")
+        monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda _: 2 * 2**30)
+        return find_gpus("cuda")
 
     return made
 
 
 def test_what_is_read_has_the_units_of_its_name(gpu_of):
-    gpu = gpu_of(nvml())
+    (gpu,) = gpu_of(nvml())
     told = write_samples(gpu.samples())
     label = '{gpu="1"}'
     assert told == {
@@ -67,27 +67,46 @@ def test_what_is_read_has_the_units_of_its_name(gpu_of):
 
 
 def test_what_a_gpu_does_not_count_is_absent_and_the_rest_is_there(gpu_of):
-    gpu = gpu_of(nvml(nvmlDeviceGetTotalEnergyConsumption=refused, nvmlDeviceGetPowerUsage=refused))
+    (gpu,) = gpu_of(nvml(nvmlDeviceGetTotalEnergyConsumption=refused, nvmlDeviceGetPowerUsage=refused))
     assert gpu.joules() is None
     names = {sample.name for sample in gpu.samples()}
     assert len(names) == 4
     assert not {"fedlora_gpu_power_watts", "fedlora_gpu_energy_joules_total"} & names
 
 
+def test_several_gpus_are_told_apart(monkeypatch):
+    monkeypatch.setitem(
+        sys.modules,
+        "pynvml",
+        nvml(
+            nvmlDeviceGetHandleByUUID=lambda name: name,
+            nvmlDeviceGetIndex=lambda handle: int(handle[-1]),
+            nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=1, used=1),
+            nvmlDeviceGetUtilizationRates=refused,
+            nvmlDeviceGetPowerUsage=refused,
+            nvmlDeviceGetTotalEnergyConsumption=refused,
+        ),
+    )
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=f"x-{number + 5}"))
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda number: 10 * number)
+    told = write_samples([sample for gpu in find_gpus("cuda", 2) for sample in gpu.samples()])
+    assert [told[f'fedlora_gpu_memory_peak_bytes{{gpu="{number}"}}'] for number in (5, 6)] == [0.0, 10.0]
+
+
 @pytest.mark.parametrize("missing", ["nvmlInit", "nvmlDeviceGetHandleByUUID", "nvmlDeviceGetIndex"])
 def test_no_driver_is_no_gpu(gpu_of, missing, caplog):
-    assert gpu_of(nvml(**{missing: refused})) is None
+    assert gpu_of(nvml(**{missing: refused})) == []
     assert "NVML does not answer, and the GPU is not measured" in caplog.text
 
 
 def test_a_device_without_nvml(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "pynvml", None)  # as if it were not installed
-    assert find_gpu("cuda") is None
+    assert find_gpus("cuda") == []
     assert "nvidia-ml-py is not installed" in caplog.text
-    assert find_gpu("cpu") is None
+    assert find_gpus("cpu") == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="left out: this machine has a GPU")
 def test_the_real_library_where_there_is_no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="1b-2c"))
-    assert find_gpu("cuda") is None
+    assert find_gpus("cuda") == []

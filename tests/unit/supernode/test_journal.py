@@ -3,7 +3,7 @@ import pytest
 from fedlora.errors import PolicyError, TrainerError
 from supernode.trainer.journal import Journal, Opening, Turn
 
-OPENING = Opening("r" * 64, "fp32")
+OPENING = Opening("r" * 64, "int8", "fp32")
 
 
 def turn(epoch=1, round_number=1, adapter="a"):
@@ -74,6 +74,19 @@ def test_a_name_from_the_network_is_never_a_path(tmp_path, name):
 def test_a_name_that_is_too_long_or_empty_is_refused(tmp_path, name):
     with pytest.raises(PolicyError, match="a run's name has 1 to 64 characters"):
         Journal(tmp_path).open_epoch(name, 1, OPENING)
+
+
+def test_what_is_carried_on_stays_for_two_rounds_each_kind_for_itself(journal):
+    """Of the round that may count, and of the one that it went on from."""
+    assert journal.carried("residue", "run", 0) is None
+    journal.carry("residue", "run", 1, b"after 1", after=0)
+    journal.carry("moments", "run", 1, b"moments", after=0)
+    journal.carry("residue", "run", 2, b"after 2, which was lost", after=1)
+    journal.carry("residue", "run", 3, b"after 3", after=1)
+    kept = Journal(journal.directory)  # also after a restart
+    assert [kept.carried("residue", "run", number) for number in range(4)] == [None, b"after 1", None, b"after 3"]
+    assert kept.carried("moments", "run", 1) == b"moments"
+    assert kept.carried("residue", "other", 1) is None
 
 
 def test_a_damaged_journal_is_said_and_not_forgotten(journal):

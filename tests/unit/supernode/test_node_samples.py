@@ -12,7 +12,7 @@ from fedlora.errors import TrainerError
 from fedlora.metrics import Sample, metric
 from fedlora.metrics.exposition import families
 from fedlora.metrics.sample import read_samples
-from fedlora.recipes import Recipe
+from fedlora.recipes import recipe as recipe_of
 from supernode.node_samples import NodeSamples
 from supernode.settings import NodeSettings
 from supernode.traffic import Traffic, Wire
@@ -134,5 +134,5 @@ def test_a_site_that_takes_no_part_does_not_ask_its_trainer(node):
     ],
 )
 def test_of_a_rounds_figures_those_leave_that_are_there_and_allowed(allowed, left_out):
-    figures = Policy((Recipe("finance"),), figures=allowed).allowed(ROUND)
+    figures = Policy((recipe_of("finance", "quick"),), figures=allowed).allowed(ROUND)
     assert figures.keys() == ROUND.keys() - left_out - {"gpu_joules"}

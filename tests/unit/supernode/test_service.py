@@ -14,17 +14,19 @@ from fedlora.domains import domain
 from fedlora.errors import PolicyError, TrainerError, WireError
 from fedlora.language_model import BaseModel
 from fedlora.phases import TOLD, figure
-from fedlora.recipes import Recipe
+from fedlora.recipes import recipe as recipe_of
 from fedlora.settings_file import write_settings
 from fedlora.shards import read_records, write_records
 from fedlora.shards.shard import write_shard
-from fedlora.wire import AdapterSpec, decode, encode
+from fedlora.wire import AdapterSpec, codec_named, decode, encode
 from superlink.initialisation import initial_adapter
 from supernode.trainer import trainer_pb2
 from supernode.trainer_client import TrainerClient
 
-RECIPE = Recipe("medical", rounds=2, steps=2, batch=4, length=64, rank=2, alpha=4)
+RECIPE = recipe_of("medical", "quick", rounds=2, steps=2, batch=4, length=64, rank=2, alpha=4)
 SLOW = dataclasses.replace(RECIPE, steps=2000, rank=4)
+KEPT = dataclasses.replace(RECIPE, preset="flowertune", rounds=3, optimizer_state="kept", weight="shard")
+CODECS = ("fp32", "bf16", "int8", "int4", "bf16z")
 CANARY = "canary-7f3a"
 
 
@@ -52,7 +54,7 @@ def trainer(tiny_model, tmp_path_factory):
         "base-model-sha256": BaseModel("tiny", tiny_model).sha256,
         "state": folder / "state",
         "socket": folder / "t.sock",
-        "policy": {"recipes": [RECIPE, SLOW], "fewest-examples": 8, "largest-norm": 100.0},
+        "policy": {"recipes": [RECIPE, SLOW, KEPT], "fewest-examples": 8, "largest-norm": 100.0, "codecs": CODECS},
     }
     file = write_settings(settings, folder / "trainer.toml")
     log = folder / "log"
@@ -72,8 +74,9 @@ def spec(trainer):
 
 
 def configure(trainer, spec, run, epoch=1, recipe=RECIPE, **changes):
-    fields = {"run": run, "epoch": epoch, "recipe_sha256": recipe.sha256, "spec_sha256": spec.sha256, "codec": "fp32"}
-    return trainer.configure(trainer_pb2.ConfigureRequest(**{**fields, **changes}), seconds=30)
+    fields = {"run": run, "epoch": epoch, "recipe_sha256": recipe.sha256, "spec_sha256": spec.sha256}
+    codecs = {"upload_codec": "fp32", "broadcast_codec": "fp32"}
+    return trainer.configure(trainer_pb2.ConfigureRequest(**{**fields, **codecs, **changes}), seconds=30)
 
 
 def broadcast(spec, run, epoch=1, round_number=1, scale=1.0):
@@ -94,6 +97,74 @@ def test_a_round_gives_an_update_that_fits_its_header(trainer, spec):
     assert (update.header.kind, update.header.examples, update.header.round) == ("update", 8, 1)
     assert (figures["examples"], figures["tokens"], figures["padded_tokens"]) == (8, 8 * 64, 8 * 64)
     assert not {"gpu_seconds", "gpu_joules"} & figures.keys()  # absent, not 0
+
+
+def trained(trainer, spec, run, round_number, counted):
+    sent = broadcast(spec, run, round_number=round_number)
+    return trainer.train(run, 1, round_number, sent, counted=counted, seconds=60)[0]
+
+
+def test_an_update_weighs_by_the_shard_and_moments_are_kept_where_the_recipe_says_so(trainer):
+    """Round 2 goes on from round 1 where that was counted, and not where it was not."""
+    kept = AdapterSpec.from_json(trainer.describe(KEPT.sha256, seconds=30).spec)
+    updates = {}
+    for run, counted in (("kept-1", 1), ("kept-2", 1), ("uncounted", 0)):
+        configure(trainer, kept, run, recipe=KEPT)
+        first, second = trained(trainer, kept, run, 1, 0), trained(trainer, kept, run, 2, counted)
+        assert (first.header.examples, second.header.examples) == (120, 120)
+        updates[run] = [decode(one, kept).tobytes() for one in (first, second)]
+    assert updates["kept-1"] == updates["kept-2"]
+    assert updates["kept-1"][0] == updates["uncounted"][0]
+    assert updates["kept-1"][1] != updates["uncounted"][1]
+    back, fresh = trained(trainer, kept, "kept-1", 3, 1), trained(trainer, kept, "uncounted", 3, 0)
+    assert decode(back, kept).tobytes() != decode(fresh, kept).tobytes()  # round 2 was lost: from those after round 1
+
+
+def test_what_a_lossy_codec_leaves_out_is_sent_with_the_next_update_that_counts(trainer, spec):
+    """A site's updates add up to what it trained, as near as the last of them; one that was lost owes nothing."""
+    runs = {"exact": "fp32", "rough": "int4", "twice": "int4", "lost": "int4"}
+    for run, codec in runs.items():
+        configure(trainer, spec, run, upload_codec=codec)
+
+    def train(run, number, counted):
+        sent = broadcast(spec, run, round_number=number)
+        update = trainer.train(run, 1, number, sent, counted=counted, seconds=60)[0]
+        assert update == trainer.train(run, 1, number, sent, counted=counted, seconds=60)[0]  # and owes no more for it
+        return decode(update, spec, runs[run]).astype(np.float64)
+
+    first, second = train("exact", 1, 0), train("exact", 2, 1)
+    rough = codec_named("int4")
+    once, twice = (rough.decode(rough.encode(part.astype(np.float32)), spec.size) for part in (first, second))
+    np.testing.assert_array_equal(train("rough", 1, 0), once)
+    owed = (first - once).astype(np.float32)
+    assert np.abs(owed).max() > 0
+    expected = rough.decode(rough.encode(np.where(second == 0, 0, second + owed).astype(np.float32)), spec.size)
+    np.testing.assert_array_equal(train("rough", 2, 1), expected)
+    assert np.linalg.norm(first + second - once - expected) < 0.8 * np.linalg.norm(first + second - once - twice)
+    train("lost", 1, 0)
+    np.testing.assert_array_equal(train("lost", 2, 0), twice)  # round 1 was not counted
+    train("twice", 1, 0)
+    configure(trainer, spec, "twice", epoch=2, upload_codec="int4")  # a new coordinator, that has not got round 1
+    sent = broadcast(spec, "twice", epoch=2)
+    repeated = trainer.train("twice", 2, 1, sent, counted=0, seconds=60)[0]
+    np.testing.assert_array_equal(decode(repeated, spec, "int4"), once)
+    sent = broadcast(spec, "twice", epoch=2, round_number=2)
+    repeated = trainer.train("twice", 2, 2, sent, counted=1, seconds=60)[0]
+    np.testing.assert_array_equal(decode(repeated, spec, "int4"), expected)
+
+
+def test_a_site_trains_from_the_rounding_that_it_received(trainer, spec):
+    configure(trainer, spec, "halves", broadcast_codec="bf16z")
+    configure(trainer, spec, "rounded")
+    vector = initial_adapter(spec, seed=0)
+    halves = codec_named("bf16").decode(codec_named("bf16").encode(vector), spec.size)
+    about = {"kind": "global", "epoch": 1, "round_number": 1}
+    sent = encode(vector, spec, run="halves", codec="bf16z", **about)
+    same = encode(halves, spec, run="rounded", **about)
+    updates = [decode(trainer.train(one.header.run, 1, 1, one, seconds=60)[0], spec).tobytes() for one in (sent, same)]
+    assert updates[0] == updates[1]
+    with pytest.raises(WireError, match="header field codec is 'fp32'; this run expects 'bf16z'"):
+        trainer.train("halves", 1, 2, encode(vector, spec, run="halves", **{**about, "round_number": 2}), seconds=60)
 
 
 def test_the_same_call_again_gets_the_same_answer_and_another_adapter_none(trainer, spec):
@@ -124,7 +195,7 @@ def test_the_trainer_says_what_it_takes_of_its_machine(trainer):
 def test_the_description_names_what_all_sites_must_share(trainer, spec):
     description = trainer.describe(RECIPE.sha256, seconds=30)
     assert description.examples == 120
-    assert (spec.base_model, spec.recipe, spec.alpha) == ("tiny", "medical/default", 4)
+    assert (spec.base_model, spec.recipe, spec.alpha) == ("tiny", "medical/quick", 4)
     assert len(spec.tensors) == 2 * 7 * 2  # A and B of 7 projections in 2 layers
     assert spec.tensors[0].name == "base_model.model.model.layers.0.mlp.down_proj.lora_A.weight"
 
@@ -133,7 +204,16 @@ def refused_calls(trainer, spec):
     other = dataclasses.replace(spec, base_model_sha256="c" * 64)
     return {
         "recipe": (PolicyError, "is not on this site's list", lambda: trainer.describe("f" * 64, seconds=30)),
-        "codec": (PolicyError, "codec 'int1' is not on", lambda: configure(trainer, spec, "refused", codec="int1")),
+        "codec": (
+            PolicyError,
+            "codec 'fp16' is not on this site's list: fp32, bf16, int8, int4, bf16z",
+            lambda: configure(trainer, spec, "refused", upload_codec="fp16"),
+        ),
+        "broadcast's codec": (
+            PolicyError,
+            "codec 'int3' is not on",
+            lambda: configure(trainer, spec, "refused", broadcast_codec="int3"),
+        ),
         "spec": (WireError, "is not this trainer's", lambda: configure(trainer, spec, "refused", spec_sha256="0" * 64)),
         "unopened run": (
             PolicyError,
@@ -179,7 +259,17 @@ def refused_calls(trainer, spec):
 
 
 CASES = (
-    *("recipe", "codec", "spec", "unopened run", "older epoch", "unopened epoch", "round 0", "round beyond"),
+    *(
+        "recipe",
+        "codec",
+        "broadcast's codec",
+        "spec",
+        "unopened run",
+        "older epoch",
+        "unopened epoch",
+        "round 0",
+        "round beyond",
+    ),
     *("another round's header", "another base model", "huge"),
 )
 
@@ -250,6 +340,11 @@ def test_a_message_whose_time_is_over_does_not_reach_the_trainer(trainer):
         ({"socket": "/" + "s" * 120}, 10, "is longer than the 100 bytes"),
         ({"state": "/proc/state"}, 40, "TrainerError: the state folder /proc/state cannot be made: [Errno 2]"),
         ({"socket": "/nowhere/t.sock"}, 40, "TrainerError: the trainer cannot listen at /nowhere/t.sock: "),
+        (
+            {"policy": {"recipes": [RECIPE, recipe_of("medical", "flowertune-paper")], "most-rank": 1}},
+            41,
+            "PolicyError: recipe medical/flowertune-paper trains a DoRA adapter of rank 32, and this site",
+        ),
     ],
 )
 def test_a_trainer_that_cannot_start_says_why(tiny_model, tmp_path, change, code, reason):

@@ -1,5 +1,6 @@
 """What a node counts: by two processes at once, over restarts, and by the name of the run."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -74,6 +75,19 @@ def test_counts_are_those_of_the_run_by_its_own_name(tmp_path, payload):
     }
     assert told(traffic, 4) == told(traffic)
     assert len(list(read_samples(told(traffic)))) == 10  # nothing that the coordinator would pass over
+
+
+def test_payload_is_counted_by_the_codec_that_it_came_in(tmp_path, payload):
+    traffic = Traffic(tmp_path)
+    for codec in ("bf16z", 'x"} 1', "int9"):
+        came = dataclasses.replace(payload, header=dataclasses.replace(payload.header, codec=codec))
+        traffic.receive(4, "tweets", came)
+    traffic.answer(4, dataclasses.replace(payload, header=dataclasses.replace(payload.header, codec="int4")))
+    counted = {key: value for key, value in told(traffic).items() if "payload" in key}
+    size = len(dataclasses.replace(payload.header, codec="int4").to_json()) + sum(map(len, payload.blocks))
+    assert counted.pop('fedlora_payload_bytes_total{codec="int4",direction="up",run="tweets"}') == size
+    assert counted.pop('fedlora_payload_bytes_total{codec="bf16z",direction="down",run="tweets"}') == size + 1
+    assert list(counted) == ['fedlora_payload_bytes_total{codec="other",direction="down",run="tweets"}']
 
 
 @pytest.mark.parametrize("name", ["No Name", 'a"b', "x" * 65, 7, None])

@@ -11,16 +11,15 @@ from fedlora.domains import domain
 from fedlora.errors import BaseModelError, TrainerError
 from fedlora.language_model import BaseModel
 from fedlora.language_model.loading import load
-from fedlora.recipes import Recipe
-from fedlora.shards import read_records, write_records
+from fedlora.recipes import recipe as recipe_of
+from fedlora.shards import read_records
 from superlink.initialisation import initial_adapter
-from supernode.trainer.examples import Example, tokenise
+from supernode.trainer.examples import Example
 from supernode.trainer.model import AdapterModel
-from supernode.trainer.service import ResidentTrainer
-from supernode.trainer.settings import Policy, TrainerSettings
+from supernode.trainer.tokens import Tokeniser
 from supernode.trainer.training import train_round
 
-RECIPE = Recipe("medical", rounds=2, steps=12, batch=4, length=128, learning_rate=2e-2, rank=4, alpha=8)
+RECIPE = recipe_of("medical", "quick", rounds=2, steps=12, batch=4, length=128, learning_rate=2e-2, rank=4, alpha=8)
 # Losses of the first round at seed 0, as this test first printed them (torch 2.13.0, CPU, bf16).
 FIRST, LAST = 6.7921, 5.1800
 
@@ -30,7 +29,8 @@ def prepared(tiny_model):
     base = BaseModel("tiny", tiny_model)
     model, tokenizer = load(base)
     adapter = AdapterModel(base, model, RECIPE)
-    examples, _ = tokenise(read_records(domain("medical").sample("train"), domain("medical")), tokenizer, RECIPE.length)
+    records = read_records(domain("medical").sample("train"), domain("medical"))
+    examples, _ = Tokeniser(tokenizer, RECIPE).examples(records)
     return adapter, examples
 
 
@@ -119,8 +119,8 @@ def test_only_the_adapter_learns(prepared):
 def test_target_modules_that_match_nothing_are_refused(tiny_model):
     base = BaseModel("tiny", tiny_model)
     model, _ = load(base)
-    with pytest.raises(BaseModelError, match="recipe code/default does not fit base model tiny: Target modules"):
-        AdapterModel(base, model, Recipe("code", target_modules=("nowhere",)))
+    with pytest.raises(BaseModelError, match="tiny has none of the modules that recipe code/quick targets: no nowhere"):
+        AdapterModel(base, model, recipe_of("code", "quick", target_modules=("nowhere",)))
 
 
 def test_a_loss_that_is_not_finite_ends_the_round(prepared):
@@ -128,6 +128,17 @@ def test_a_loss_that_is_not_finite_ends_the_round(prepared):
     adapter.load(np.full(adapter.spec.size, 1e30, dtype=np.float32))
     with pytest.raises(TrainerError, match=r"the loss is (nan|inf) in step 1 of round 1"):
         train(adapter, examples)
+
+
+def test_the_next_records_are_taken_or_the_same_as_the_recipe_says(prepared, monkeypatch):
+    adapter, examples = prepared
+    seen = []
+    monkeypatch.setattr("supernode.trainer.training.batches", lambda turn, _tokens: seen.append(turn) or [turn])
+    one_step = dataclasses.replace(RECIPE, steps=1)
+    for records in ("same", "next"):
+        for round_number in (1, 2):
+            train(adapter, examples, round_number, dataclasses.replace(one_step, records=records))
+    assert seen[0] == seen[1] == seen[2] != seen[3]
 
 
 def test_an_interrupted_round_ends_at_the_next_step(prepared):
@@ -147,13 +158,10 @@ def test_padding_is_counted_as_it_goes_through_the_model(prepared):
     assert together.padded_tokens == 16 * 44
 
 
-def test_a_round_on_a_gpu_says_what_it_took_of_it(tiny_model, tmp_path):
+def test_a_round_on_a_gpu_says_what_it_took_of_it(resident_trainer):
     """The energy counter is a stub; whether it is there decides, and nothing else of the round."""
-    records = tmp_path / "records.jsonl"
-    write_records(read_records(domain("medical").sample("train"), domain("medical")), records)
-    recipe, places = dataclasses.replace(RECIPE, steps=1), {"state": tmp_path, "socket": tmp_path / "t.sock"}
-    settings = TrainerSettings("s", "medical", records, tiny_model, "tiny", policy=Policy((recipe,)), **places)
-    trainer = ResidentTrainer(settings)
+    recipe = dataclasses.replace(RECIPE, steps=1)
+    trainer = resident_trainer(recipe)
     vector = initial_adapter(trainer.adapter.spec, seed=0)
 
     def figures():
@@ -161,10 +169,10 @@ def test_a_round_on_a_gpu_says_what_it_took_of_it(tiny_model, tmp_path):
         return found.gpu_seconds, found.gpu_joules, found.train_seconds
 
     assert figures()[:2] == (None, None)
-    trainer.settings = dataclasses.replace(settings, device="cuda")
+    trainer.settings = dataclasses.replace(trainer.settings, device="cuda")
     seconds, joules, train_seconds = figures()  # a GPU that NVML does not know
     assert (seconds, joules) == (train_seconds, None)
     counter = iter([1000.0, 1250.5])
-    trainer.gpu = SimpleNamespace(joules=lambda: next(counter))
+    trainer.gpus = [SimpleNamespace(joules=lambda: next(counter))]
     seconds, joules, train_seconds = figures()
     assert (seconds, joules) == (train_seconds, 250.5)

@@ -19,12 +19,12 @@ from fedlora.domains import domain
 from fedlora.errors import UnfitSiteError
 from fedlora.pki import create_node_key, create_secret
 from fedlora.processes import free_ports
-from fedlora.recipes import Recipe
+from fedlora.recipes import recipe as recipe_of
 from fedlora.settings_file import write_settings
 from fedlora.shards import read_records
 from fedlora.shards.shard import write_shard
 
-RECIPE = Recipe("finance", rank=2, alpha=4, target_modules=("q_proj",))
+RECIPE = recipe_of("finance", "quick", rank=2, alpha=4, target_modules=("q_proj",))
 GOOD = """\
 ok       supernode.toml      SITE/supernode.toml
 ok       trainer.toml        SITE/trainer.toml
@@ -42,9 +42,9 @@ ok       supernode state     SITE/supernode, N free, wished for 100 MB
 ok       worker port         PORT on 127.0.0.1 is free
 ok       shard               SITE/shard, 120 records of finance, as its manifest says
 ok       base model          tiny in SITE/model, 0 MB
-ok       policy              HASH allows the recipes finance/default (HASH)
+ok       policy              HASH allows the recipes finance/quick (HASH)
 ok       trainer state       SITE/trainer, N free, wished for 100 MB
-ok       memory              N free; the trainer takes about 404 MB, at 512 tokens at once
+ok       memory              N free; the trainer takes about 417 MB, at 512 tokens at once
 ok       cores               1 threads on N cores
 ok       GPU                 no GPU: training on the CPU
 ok       trainer socket      SITE/t.sock, the trainer does not run

@@ -17,6 +17,10 @@ from supernode.doctor import machine
 from supernode.heartbeat import node_heartbeat
 from tests.unit.fedlora.node_doctor.conftest import GOOD, NAMES, differing, doctor, write_supernode, write_trainer
 
+BESIDE_A_GPU = (
+    "ok       memory              N free; the trainer takes about 415 MB beside the GPU's memory, for which see "
+    "fedlora node plan"
+)
 NO_KEY = [
     "skipped  clock               the node key cannot be used",
     "skipped  registration        the node key cannot be used",
@@ -165,14 +169,14 @@ def with_little(what: str, count: int) -> Callable[[pytest.MonkeyPatch], None]:
         (
             with_little("memory", 200 * 10**6),
             [
-                "warn     memory              N free; the trainer takes about 404 MB, at 512 tokens at once; lower "
-                "tokens-at-once in trainer.toml, or end other programs"
+                "warn     memory              N free; the trainer takes about 417 MB, at 512 tokens at once; end "
+                "other programs, or see what to change: fedlora node plan"
             ],
         ),
         (
             with_little("memory", 100),
             [
-                "fail     memory              N free; the trainer takes about 404 MB, at 512 tokens at once; the base "
+                "fail     memory              N free; the trainer takes about 417 MB, at 512 tokens at once; the base "
                 "model alone does not fit: take a smaller one, or more memory"
             ],
         ),
@@ -214,7 +218,7 @@ def test_sockets(site):
         listener.listen()
         lines = differing(site)
     assert lines == [
-        "ok       memory              the trainer runs and has what it needs; the trainer takes about 404 MB, at 512 "
+        "ok       memory              the trainer runs and has what it needs; the trainer takes about 417 MB, at 512 "
         "tokens at once",
         "ok       trainer socket      SITE/t.sock, the trainer listens",
     ]
@@ -243,14 +247,16 @@ def test_a_gpu_that_is_there(device, fails, use, site, monkeypatch, tmp_path):
     ):
         program.write_text(f"#!/bin/sh\n{body}\n")
         program.chmod(0o755)
-        assert differing(site) == [f"{outcome:<7}  {'GPU':<18}  {line}"]
+        beside = [BESIDE_A_GPU] if device == "cuda" else []
+        assert differing(site) == [*beside, f"{outcome:<7}  {'GPU':<18}  {line}"]
 
 
 def test_a_gpu_that_is_wanted_and_not_there(site):
     write_trainer(site, device="cuda")
     assert differing(site) == [
+        BESIDE_A_GPU,
         "fail     GPU                 no GPU with a driver, and device is cuda; install the driver, or write device = "
-        '"cpu"'
+        '"cpu"',
     ]
 
 

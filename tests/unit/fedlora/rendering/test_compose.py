@@ -361,9 +361,10 @@ def test_the_parts_can_read_their_settings(files, tmp_path):
     )
     assert settings(TrainerSettings, "site-b/trainer-gpu.toml").device == "cuda"
     evaluation = settings(EvaluationSettings, "coordinator/evaluation.toml")
-    assert (evaluation.domain, evaluation.base_model, str(evaluation.runs)) == (
-        *("medical", trainer.base_model, "/var/lib/fedlora/runs"),
+    assert (evaluation.recipe.name, evaluation.base_model, str(evaluation.runs)) == (
+        *("medical/default", trainer.base_model, "/var/lib/fedlora/runs"),
     )
+    assert (evaluation.recipe.template, evaluation.recipe.question) == ("alpaca", "input")  # those of the recipe
     supernode = settings(NodeSettings, "site-b/supernode.toml")
     assert (supernode.superlink, supernode.trainer) == ("superlink:9092", trainer.socket)
     assert (supernode.domain, supernode.metrics) == ("medical", "0.0.0.0:9465")  # published nowhere, like all of a site

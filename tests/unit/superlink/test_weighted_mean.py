@@ -3,7 +3,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from superlink.aggregation import WeightedMean
+from superlink.strategies import WeightedMean
 
 
 def test_the_mean_of_three_updates_by_hand():

@@ -1,0 +1,171 @@
+"""What a round costs that does no work: ``make bench-rounds``, on a quiet machine.
+
+The kit against Flower 1.39 as its templates use it, both with TLS, node authentication and a database, on the same
+machine, taking turns; which begins changes with each pair (``round_arms.py``).
+
+- B2: seconds of a round with two nodes and an adapter of 120 tensors.
+- B3: the same with one node behind a road of 50 ms: calls that carry a round, and the seconds they take.
+- B4: an adapter of 52 MiB: bytes a second between node and SuperLink, beside a plain TLS stream of as many.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import socket
+import ssl
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from paired import digits, ratio
+from round_arms import Arm, Kit, Shape, Stock, arm
+
+from fedlora import pki
+
+SMALL = Shape(layers=60, rank=4, width=960)  # 120 tensors, 1.76 MiB
+LARGE = Shape(layers=112, rank=16, width=3803)  # 224 tensors, 52 MiB
+AROUND = {"SendNodeHeartbeat", "ActivateNode", "DeactivateNode", "RegisterNode", "GetRun", "GetFab"}
+
+
+class Transfer(NamedTuple):
+    """How one message came and its answer went, at a node."""
+
+    calls: int
+    seconds: float
+
+
+def transfers(calls: Sequence[dict[str, float]], rounds: int) -> list[Transfer]:
+    """Return what the last `rounds` messages took, from the one that brought each to the last of its answer.
+
+    The time between a message and its answer, in which the node computes and looks for answers, is left out.
+    """
+    of_messages = [call for call in calls if call["call"] not in AROUND]
+    starts = [at for at, call in enumerate(of_messages) if call["call"] == "PullMessages" and call["messages"]]
+    found = []
+    for begin, end in zip(starts, [*starts[1:], len(of_messages)], strict=True):
+        part = [call for call in of_messages[begin:end] if call["call"] != "PullMessages" or call["messages"]]
+        down = [call for call in part if call["call"] in ("PullMessages", "PullObject", "ConfirmMessageReceived")]
+        up = [call for call in part if call["call"] in ("PushMessages", "PushObject")]
+        if up:
+            seconds = max(call["ended"] for call in down) - down[0]["began"]
+            seconds += max(call["ended"] for call in up) - min(call["began"] for call in up)
+            found.append(Transfer(len(part), seconds))
+    return found[-rounds:]
+
+
+class Figures(NamedTuple):
+    """The medians of one arm's run."""
+
+    round_seconds: float
+    calls: float
+    transfer_seconds: float
+
+
+def measure(one: Arm, rounds: int, name: str) -> Figures:
+    """Run a run; its first round warms up."""
+    times = one.run(rounds, name)
+    passed = [transfer for site in one.sites for transfer in transfers(one.calls(site), rounds - 1)]
+    return Figures(
+        statistics.median(after - before for before, after in itertools.pairwise(times[1:])),
+        statistics.median(transfer.calls for transfer in passed),
+        statistics.median(transfer.seconds for transfer in passed),
+    )
+
+
+def compare(shape: Shape, pairs: int, rounds: int, *, nodes: int, milliseconds: float = 0.0) -> Iterator[list[Figures]]:
+    """Yield the figures of the kit's and of stock's run, pair by pair."""
+    with tempfile.TemporaryDirectory(prefix="fedlora-bench-") as folder, ExitStack() as both:
+        arms = [
+            both.enter_context(arm(kind, Path(folder) / kind.name, shape, nodes=nodes, milliseconds=milliseconds))
+            for kind in (Kit, Stock)
+        ]
+        for pair in range(1, pairs + 1):
+            found: dict[str, Figures] = {}
+            for one in arms if pair % 2 else reversed(arms):
+                found[one.name] = measure(one, rounds, f"pair-{pair}")
+                print(f"pair {pair} of {pairs}: {one.name}: {found[one.name]}", file=sys.stderr, flush=True)
+            yield [found[one.name] for one in arms]
+
+
+def rounds_without_work(options: argparse.Namespace) -> Iterator[str]:
+    """Yield B2."""
+    made = list(compare(SMALL, options.pairs, options.rounds, nodes=2))
+    ours, theirs = ([pair[which].round_seconds for pair in made] for which in (0, 1))
+    yield ratio("seconds of a round without work, kit / stock", ours, theirs, "at most 0.08, aim 0.04")
+
+
+def long_road(options: argparse.Namespace) -> Iterator[str]:
+    """Yield B3."""
+    made = list(compare(SMALL, options.pairs, options.rounds, nodes=1, milliseconds=options.milliseconds))
+    road = f"with {options.milliseconds:.0f} ms of round trip"
+    kit, stock = ([pair[which].calls for pair in made] for which in (0, 1))
+    yield ratio(f"calls that carry a round, stock / kit, {road}", stock, kit, "at least 30")
+    kit, stock = ([pair[which].transfer_seconds for pair in made] for which in (0, 1))
+    yield ratio(f"seconds of transfer, stock / kit, {road}", stock, kit, "at least 5")
+
+
+def goodput(options: argparse.Namespace) -> Iterator[str]:
+    """Yield B4."""
+    size, streams = 2 * 4 * LARGE.values, []
+    ours, theirs = [], []
+    for kit, stock in compare(LARGE, options.pairs, options.rounds, nodes=1):
+        ours.append(size / kit.transfer_seconds / 1e6)
+        theirs.append(size / stock.transfer_seconds / 1e6)
+        streams.append(tls_stream(size) / 1e6)
+    yield ratio("MB/s between node and SuperLink, kit / stock", ours, theirs, "at least 2")
+    yield ratio("MB/s, kit / a plain TLS stream", ours, streams, "for information")
+
+
+def tls_stream(size: int) -> float:
+    """Return the bytes a second of `size` bytes from one thread to another through TLS over loopback."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        authority = pki.create_authority(folder, federation="bench")
+        serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        serving.load_cert_chain(*pki.issue_server_certificate(authority, folder, names=["127.0.0.1"]))
+        asking = ssl.create_default_context(cafile=str(authority.certificate_file))
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address, block = listener.getsockname(), bytes(2**20)
+
+            def send() -> None:
+                with serving.wrap_socket(listener.accept()[0], server_side=True) as out:
+                    for _ in range(size // len(block)):
+                        out.sendall(block)
+
+            thread = threading.Thread(target=send)
+            thread.start()
+            with asking.wrap_socket(socket.create_connection(address), server_hostname="127.0.0.1") as incoming:
+                began, there, buffer = time.perf_counter(), 0, bytearray(2**20)
+                while got := incoming.recv_into(buffer):
+                    there += got
+                seconds = time.perf_counter() - began
+            thread.join()
+    return there / seconds
+
+
+BENCHES = {"B2": rounds_without_work, "B3": long_road, "B4": goodput}
+
+
+def main() -> None:
+    """Measure, and print each figure as a line of JSON."""
+    parser = argparse.ArgumentParser(description="What a round costs that does no work.")
+    parser.add_argument("--pairs", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=4, help="of each run; the first one warms up")
+    parser.add_argument("--milliseconds", type=float, default=50.0, help="round trip of the long road")
+    parser.add_argument("--only", nargs="+", choices=BENCHES, default=list(BENCHES))
+    options = parser.parse_args()
+    print(json.dumps({"load": [digits(one) for one in os.getloadavg()]}), file=sys.stderr)
+    for name in options.only:
+        for line in BENCHES[name](options):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
