@@ -71,6 +71,12 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
     def settings(self) -> dict:
         return json.loads(self.file.read_text())
 
+    def behave(self, **settings: object) -> None:
+        """Change settings, in one piece: a call may be reading them."""
+        unfinished = self.file.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps({**self.settings, **settings}))
+        unfinished.replace(self.file)
+
     @property
     def spec(self) -> AdapterSpec:
         settings = self.settings

@@ -98,7 +98,7 @@ def test_each_answer_tells_what_has_passed_itself_included(ask, tmp_path, broadc
 
 
 def test_what_has_come_is_counted_before_it_is_trained_on(ask, tmp_path, stub, broadcast):
-    stub.file.write_text(json.dumps({**stub.settings, "seconds": 600}))
+    stub.behave(seconds=600)
     training = threading.Thread(
         target=ask, args=("train", {"run": "tweets", "epoch": 1, "round": 1, "counted": 0}, broadcast)
     )
@@ -110,7 +110,7 @@ def test_what_has_come_is_counted_before_it_is_trained_on(ask, tmp_path, stub, b
             time.sleep(0.05)
         assert training.is_alive()
     finally:
-        stub.file.write_text(json.dumps({**stub.settings, "seconds": 0}))
+        stub.behave(seconds=0)
         training.join()
     assert payload_of(counted(tmp_path))[1] is not None
 
