@@ -164,6 +164,11 @@ def _value(hint: Any, value: Any, path: str, base: Path | None, problems: list[P
             return _wrong(path, value, "a list", problems)
         item = typing.get_args(hint)[0]
         return tuple(_value(item, one, f"{path}[{i}]", base, problems) for i, one in enumerate(value))
+    if kind is Mapping:
+        if not isinstance(value, Mapping):
+            return _wrong(path, value, "a table", problems)
+        inner = typing.get_args(hint)[1]
+        return {str(key): _value(inner, one, f"{path}.{key}", base, problems) for key, one in value.items()}
     if hint is Path:
         return _path(value, path, base, problems)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -1,0 +1,1 @@
+"""What an evaluation leaves behind: the answer to every item, and the scores that follow from them."""
