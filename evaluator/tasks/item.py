@@ -1,4 +1,4 @@
-"""An item of a benchmark whose answer is one of a few labels."""
+"""An item of a benchmark whose answer is one of a few labels, and the benchmark that it belongs to."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from fedlora.errors import EvaluationError
 
-__all__ = ["ChoiceTask", "Item", "check"]
+__all__ = ["LETTERS", "ChoiceTask", "Item", "check"]
+
+LETTERS = ("A", "B", "C", "D")
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,8 @@ class Item:
     ----------
     id : str
         Unique in its task, and the same wherever the item was read from.
+    instruction : str
+        What the reference says before the question.
     question : str
         What is asked; with what is read before it, as an abstract.
     labels : tuple of str
@@ -30,6 +34,7 @@ class Item:
     """
 
     id: str
+    instruction: str
     question: str
     labels: tuple[str, ...]
     choices: tuple[str, ...]
@@ -45,28 +50,36 @@ class ChoiceTask:
     ----------
     name, title, domain : str
         Its name on the command line, its name in the literature, and the domain whose board it belongs to.
-    hub, revision, subset, split : str
-        Where its items stand on the hub; a revision, since a name alone says nothing about content.
+    hub, subset, split : str
+        Where its items stand on the hub.
     read : callable
-        Returns the items of a file, in its order. It knows the hub's columns and the layout of the makers' own file.
+        Returns the items of a file in their order. It knows the hub's columns and the layout of the makers' own file.
     prompt : callable
         Returns the reference's prompt for an item, to the letter.
     extract : callable
-        Returns the label that the reference reads out of a generated text, or nothing.
+        Returns the label that the reference reads out of a generated text; empty if that is none of the item's.
+    ask : callable
+        Returns the prompt behind which the labels' likelihoods are compared.
+    settled : callable
+        Says of an item and a text whether nothing that may follow changes what is read out of it.
+    most_tokens : int
+        Prompt and generated text together; 0 where the reference generates as many tokens as the right label has.
     groups : tuple of str
-        The groups that make the task's accuracy; the rest is reported apart. Empty for all.
+        The groups that make the task's columns on the board; others are reported apart. Empty for all items at once.
     """
 
     name: str
     title: str
     domain: str
     hub: str
-    revision: str
     subset: str
     split: str
     read: Callable[[Path], Sequence[Item]]
     prompt: Callable[[Item], str]
     extract: Callable[[Item, str], str]
+    ask: Callable[[Item], str]
+    settled: Callable[[Item, str], bool]
+    most_tokens: int = 0
     groups: tuple[str, ...] = ()
 
 

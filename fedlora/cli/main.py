@@ -12,6 +12,7 @@ import typer.core
 
 import fedlora
 from fedlora.cli.adapter import application as adapter
+from fedlora.cli.benchmark import application as benchmark
 from fedlora.cli.config import application as config
 from fedlora.cli.demo import demo
 from fedlora.cli.down import down
@@ -75,6 +76,7 @@ application.add_typer(strategy, name="strategy")
 application.add_typer(shard, name="shard")
 application.add_typer(model, name="model")
 application.add_typer(adapter, name="adapter")
+application.add_typer(benchmark, name="benchmark")
 application.add_typer(pki, name="pki")
 application.add_typer(render, name="render")
 application.add_typer(node, name="node")

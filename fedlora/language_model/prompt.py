@@ -13,7 +13,7 @@ from fedlora.shards import Record
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Text", "alpaca", "chat", "labelled", "layout", "rendering"]
+__all__ = ["Text", "alpaca", "chat", "chat_prompt", "labelled", "layout", "rendering"]
 
 # Stanford Alpaca (github.com/tatsu-lab/stanford_alpaca), the prompt without an input, as the benchmark's apps have it.
 PREAMBLE = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
@@ -90,7 +90,7 @@ def chat(
     BaseModelError
         If there is no template, it cannot be rendered, or it marks no end of a turn and there is no end-of-text token.
     """
-    asked = {"role": "user", "content": "\n\n".join(part for part in _asked(record, question) if part)}
+    asked = _user("\n\n".join(part for part in _asked(record, question) if part))
     prompt = _rendered(tokenizer, [asked], more=True)
     whole = _rendered(tokenizer, [asked, {"role": "assistant", "content": record.output}], more=False)
     # Where the whole does not begin with the prompt, it shows past turns otherwise than new ones.
@@ -103,6 +103,15 @@ def chat(
     if not isinstance(end, str):
         raise _unfit(tokenizer, "marks no end of a turn, and there is no end-of-text token")
     return Text(prompt, answer + end)
+
+
+def chat_prompt(text: str, tokenizer: "PreTrainedTokenizerBase") -> str:
+    """Return `text` as a turn of the user's, up to where the assistant speaks; see `chat`."""
+    return _rendered(tokenizer, [_user(text)], more=True)
+
+
+def _user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
 
 
 def _asked(record: Record, question: Question) -> tuple[str, str]:

@@ -1,0 +1,275 @@
+"""Examining a base model, alone and with an adapter, in benchmarks; what is answered stays answered."""
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import fedlora
+from evaluator.results.answer import Answer, append_answers, read_answers
+from evaluator.results.score import TaskScore, score
+from evaluator.tasks.catalogue import task
+from evaluator.tasks.item import ChoiceTask, Item
+from fedlora.adapters.folder import WEIGHTS, open_adapter
+from fedlora.config import from_mapping, keyed
+from fedlora.errors import ConfigurationError, EvaluationError
+from fedlora.language_model import BaseModel
+from fedlora.recipes.recipe import BasePrecision, ComputePrecision
+from fedlora.rules import between
+
+if TYPE_CHECKING:
+    from evaluator.scoring.examiner import Examiner
+
+__all__ = ["SCORINGS", "Evaluation", "Examination", "Progress", "Scoring", "examine", "results"]
+
+Scoring = Literal["flowertune", "likelihood"]
+SCORINGS: tuple[Scoring, ...] = ("flowertune", "likelihood")
+BASE, ADAPTED = "base", "adapted"
+ANSWERS, SCORE, EVALUATION = "answers.jsonl", "score.json", "evaluation.json"
+LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers")
+Progress = Callable[[str, str, str, int, int], None]  # who, task, scoring, items answered, items
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What is to be examined, and how.
+
+    Attributes
+    ----------
+    benchmarks : Mapping[str, Path]
+        Names of tasks, and the file that each one's items are read from.
+    base_model : BaseModel
+        The base model.
+    results : Path
+        Folder that answers and scores go into; what stands there already is not answered again.
+    adapter : Path, optional
+        Folder of an adapter; without it, the base model alone is examined.
+    run : str
+        The run that the adapter is of, for the record.
+    scorings : tuple of str
+        ``flowertune`` as the reference does it, ``likelihood`` by the labels' likelihoods.
+    limit : int
+        Most items of a task, drawn by `seed`; 0 for all.
+    seed : int
+        For the draw.
+    base_precision, compute_precision : str
+        As in a recipe. The reference has 4-bit weights for the boards of general NLP, finance and medical.
+    threads : int
+        Cores to use.
+    batch_tokens : int
+        Most tokens of a batch, padding included.
+    """
+
+    benchmarks: Mapping[str, Path]
+    base_model: BaseModel
+    results: Path
+    adapter: Path | None = None
+    run: str = ""
+    scorings: tuple[Scoring, ...] = SCORINGS
+    limit: Annotated[int, between(0, 10**9)] = 0
+    seed: int = 0
+    base_precision: BasePrecision = "bf16"
+    compute_precision: ComputePrecision = "fp32"
+    threads: int = 2
+    batch_tokens: int = 16384
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a folder of results is of; scores in it can be compared with those of another if all but who answers is equal.
+
+    Attributes
+    ----------
+    base_model, base_model_sha256 : str
+        Name and hash.
+    adapter_sha256 : str
+        Hash of the adapter's tensors; empty for the base model alone.
+    run : str
+        The run that it is of.
+    kit_version : str
+        Of fedlora.
+    versions : Mapping[str, str]
+        Of the libraries that compute.
+    precision : str
+        What weights are held in, and what is computed in.
+    limit, seed : int
+        Most items of a task, and what draws them.
+    created : str
+        When it was begun, ISO 8601.
+    """
+
+    base_model: str
+    base_model_sha256: str
+    adapter_sha256: str
+    run: str
+    kit_version: str
+    precision: str
+    limit: int
+    seed: int
+    created: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def examine(examination: Examination, progress: Progress) -> dict[str, list[TaskScore]]:
+    """Answer all items that have no answer yet, and return the scores of the base model and of the adapter.
+
+    Parameters
+    ----------
+    examination : Examination
+        What to do.
+    progress : callable
+        Is told of each batch.
+
+    Raises
+    ------
+    EvaluationError
+        If an item cannot be asked, the adapter does not fit, or the folder holds the results of something else.
+    BaseModelError
+        If the base model cannot be loaded.
+    """
+    items = {name: _drawn(task(name).read(file), examination) for name, file in examination.benchmarks.items()}
+    who = [BASE] if examination.adapter is None else [BASE, ADAPTED]
+    for one in who:
+        _begin(examination.results / one, _evaluation(examination, adapted=one == ADAPTED))
+    examiner: Examiner | None = None
+    scores: dict[str, list[TaskScore]] = {one: [] for one in who}
+    for one in who:
+        for name, asked in items.items():
+            for scoring in examination.scorings:
+                folder = examination.results / one / name / scoring
+                folder.mkdir(parents=True, exist_ok=True)
+                there = _answered(folder / ANSWERS, asked)
+                rest = [item for item in asked if item.id not in there]
+                if rest:
+                    examiner = examiner or _examiner(examination)
+                    with examiner.wear(examination.adapter if one == ADAPTED else None):
+                        for batch in examiner.answers(task(name), scoring, rest):
+                            append_answers(batch, folder / ANSWERS)
+                            there |= {answer.id: answer for answer in batch}
+                            progress(one, name, scoring, len(there), len(asked))
+                scores[one].append(_write_score(folder, task(name), scoring, [there[item.id] for item in asked]))
+    return scores
+
+
+def _drawn(items: Sequence[Item], examination: Examination) -> list[Item]:
+    """Return as many items as are wanted, in their order."""
+    if not 0 < examination.limit < len(items):
+        return list(items)
+    places = random.Random(examination.seed).sample(range(len(items)), examination.limit)  # noqa: S311 - a draw
+    return [items[place] for place in sorted(places)]
+
+
+def _evaluation(examination: Examination, *, adapted: bool) -> Evaluation:
+    """Describe what is examined; the adapter is held to the base model."""
+    model, adapter_sha256 = examination.base_model, ""
+    if adapted and examination.adapter is not None:
+        adapter = open_adapter(examination.adapter)
+        made_for = adapter.spec.base_model_sha256 if adapter.spec else model.sha256
+        if made_for != model.sha256:
+            raise EvaluationError(
+                f"the adapter {examination.adapter} was trained on {adapter.base_model} with the hash {made_for}, "
+                f"not on {model.name} with {model.sha256}; name that base model with --base-model"
+            )
+        adapter_sha256 = hashlib.sha256((examination.adapter / WEIGHTS).read_bytes()).hexdigest()
+    return Evaluation(
+        base_model=model.name,
+        base_model_sha256=model.sha256,
+        adapter_sha256=adapter_sha256,
+        run=examination.run if adapted else "",
+        kit_version=fedlora.__version__,
+        versions={name: version(name) for name in LIBRARIES},
+        precision=f"{examination.base_precision}, computed in {examination.compute_precision}",
+        limit=examination.limit,
+        seed=examination.seed,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _begin(folder: Path, evaluation: Evaluation) -> None:
+    """Write what the results are of, or hold what stands there to it."""
+    file = folder / EVALUATION
+    if file.exists():
+        try:
+            there = from_mapping(Evaluation, json.loads(file.read_text(encoding="utf-8")), origin=str(file))
+        except (ValueError, ConfigurationError) as error:
+            raise EvaluationError(f"{file} does not say what the results are of: {error}") from error
+        if replace(there, created=evaluation.created) != evaluation:
+            differing = [
+                key for key, value in asdict(evaluation).items() if key != "created" and getattr(there, key) != value
+            ]
+            raise EvaluationError(
+                f"{folder} holds results with another {', '.join(differing)}; name another folder for these"
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(file, evaluation)
+
+
+def _answered(file: Path, items: Sequence[Item]) -> dict[str, Answer]:
+    """Return the answers that stand there; what a kill cut in two is cut off, to be answered again."""
+    if not file.exists():
+        return {}
+    content = file.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        file.write_bytes(whole)
+    there = {answer.id: answer for answer in read_answers(file)}
+    strangers = there.keys() - {item.id for item in items}
+    if strangers:
+        raise EvaluationError(f"{file} answers an item that is not among those asked: {min(strangers)!r}")
+    return there
+
+
+def _examiner(examination: Examination) -> "Examiner":
+    os.environ.update(OMP_NUM_THREADS=str(examination.threads), OMP_WAIT_POLICY="PASSIVE")
+    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error")
+    from evaluator.scoring.examiner import Examiner
+    from fedlora.language_model.loading import load
+
+    model, tokenizer = load(
+        examination.base_model,
+        precision=examination.base_precision,
+        compute=examination.compute_precision,
+    )
+    return Examiner(model, tokenizer, batch_tokens=examination.batch_tokens)
+
+
+def _write_score(folder: Path, of: ChoiceTask, scoring: str, answers: Sequence[Answer]) -> TaskScore:
+    made = score(of.name, scoring, answers)
+    _write(folder / SCORE, made)
+    return made
+
+
+def _write(file: Path, what: Evaluation | TaskScore) -> None:
+    unfinished = file.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(keyed(asdict(what)), indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(file)
+
+
+def results(folder: Path) -> Iterator[tuple[Evaluation, list[TaskScore]]]:
+    """Yield what each folder of results below `folder` is of, and its scores.
+
+    Raises
+    ------
+    EvaluationError
+        If there is none, or a file is something else.
+    """
+    files = sorted(folder.glob(f"*/{EVALUATION}"))
+    if not files:
+        raise EvaluationError(f"{folder} holds no results of `fedlora benchmark run`")
+    for file in files:
+        try:
+            evaluation = from_mapping(Evaluation, json.loads(file.read_text(encoding="utf-8")), origin=str(file))
+            scores = [
+                from_mapping(TaskScore, json.loads(one.read_text(encoding="utf-8")), origin=str(one))
+                for one in sorted(file.parent.glob(f"*/*/{SCORE}"))
+            ]
+        except (OSError, ValueError, ConfigurationError) as error:
+            raise EvaluationError(f"{file.parent} holds something else than results: {error}") from error
+        yield evaluation, scores

@@ -1,0 +1,152 @@
+"""A model that is examined: items in, answers out, by either scoring."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from evaluator.results.answer import Answer
+from evaluator.scoring.generation import Generator, Wanted
+from evaluator.scoring.likelihood import Asked, log_likelihoods
+from evaluator.scoring.reader import Reader
+from evaluator.tasks.item import ChoiceTask, Item
+from fedlora.errors import EvaluationError
+from fedlora.language_model.encoding import encode, padding
+from fedlora.language_model.prompt import Text, chat_prompt
+
+__all__ = ["Examiner"]
+
+
+class Examiner:
+    """Answers the items of tasks with a base model, alone or with an adapter.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        The base model.
+    tokenizer : PreTrainedTokenizerBase
+        Its tokenizer.
+    autocast : bool
+        Whether products are computed in bf16 where weights are fp32.
+    batch_tokens : int
+        Most tokens of a batch.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        autocast: bool = False,
+        batch_tokens: int = 16384,
+    ) -> None:
+        self.model: PreTrainedModel | PeftModel = model.eval()
+        self.tokenizer = tokenizer
+        self.batch_tokens = batch_tokens
+        self.autocast = autocast
+        self.context = int(getattr(model.config, "max_position_embeddings", None) or 2**31)
+        self.loaded: dict[Path, str] = {}
+        ends = model.generation_config.eos_token_id if model.generation_config else None
+        self.model_ends = {ends} if isinstance(ends, int) else set(ends or [tokenizer.eos_token_id])
+
+    def wear(self, adapter: Path | None) -> AbstractContextManager[object]:
+        """Return a context in which the model has the adapter of the folder `adapter`, or none.
+
+        Raises
+        ------
+        EvaluationError
+            If the adapter does not fit the base model.
+        """
+        if adapter is None:
+            return self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
+        if adapter not in self.loaded:
+            name = f"adapter-{len(self.loaded)}"
+            try:
+                if isinstance(self.model, PeftModel):
+                    self.model.load_adapter(str(adapter), name)
+                else:
+                    self.model = PeftModel.from_pretrained(self.model, str(adapter), adapter_name=name).eval()
+            except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+                raise EvaluationError(f"the adapter {adapter} does not fit this base model: {error}") from error
+            self.loaded[adapter] = name
+        self.model.set_adapter(self.loaded[adapter])
+        return nullcontext()
+
+    def answers(self, task: ChoiceTask, scoring: str, items: Sequence[Item]) -> Iterator[list[Answer]]:
+        """Yield the answers to `items`, batch by batch, in whatever order they are ready."""
+        examine = {"flowertune": self._generated, "likelihood": self._likeliest}[scoring]
+        iterator = examine(task, items)
+        while True:
+            with torch.inference_mode(), torch.autocast(self._reader.device.type, torch.bfloat16, self.autocast):
+                batch = next(iterator, None)
+            if batch is None:
+                return
+            yield batch
+
+    @property
+    def _reader(self) -> Reader:
+        return Reader(self.model, padding(self.tokenizer))  # type: ignore[arg-type]
+
+    def _generated(self, task: ChoiceTask, items: Sequence[Item]) -> Iterator[list[Answer]]:
+        """Answer as the reference does: its prompt, the likeliest token each time, its rule for what that says."""
+        prompts: list[list[int]] = self.tokenizer([task.prompt(item) for item in items], verbose=False)["input_ids"]
+        golds: list[list[int]] = self.tokenizer([item.gold for item in items], add_special_tokens=False)["input_ids"]
+        wanted, cuts = [], []
+        for prompt, gold in zip(prompts, golds, strict=True):
+            most = max(0, task.most_tokens - len(prompt)) if task.most_tokens else len(gold)
+            cut = max(0, len(prompt) + most - self.context)
+            wanted.append(Wanted(prompt[cut:], most))
+            cuts.append(cut)
+        ends = {int(self.tokenizer.eos_token_id)} if task.most_tokens else self.model_ends
+        generator = Generator(self._reader, self._decode, ends, self.batch_tokens)
+        for texts in generator.generate(wanted, lambda row, text: task.settled(items[row], text)):
+            yield [
+                self._answer(items[row], task.extract(items[row], text), len(prompts[row]), cuts[row], text=text)
+                for row, text in texts.items()
+            ]
+
+    def _likeliest(self, task: ChoiceTask, items: Sequence[Item]) -> Iterator[list[Answer]]:
+        """Answer with the likeliest label, in the model's own chat template if it has one."""
+        own = bool(self.tokenizer.chat_template)
+        texts = [
+            Text(chat_prompt(task.ask(item), self.tokenizer), label) if own else Text(task.ask(item), f" {label}")
+            for item in items
+            for label in item.labels
+        ]
+        encoded = iter(encode(texts, self.tokenizer, special_tokens=not own))
+        asked, cuts, lengths = [], [], []
+        for item in items:
+            ones = [next(encoded) for _ in item.labels]
+            if any(one.ids[: one.answer_start] != ones[0].ids[: ones[0].answer_start] for one in ones):
+                raise EvaluationError(f"the tokenizer joins the labels of item {item.id!r} with the end of its prompt")
+            longest = max(len(one.answer) for one in ones)
+            lengths.append(ones[0].answer_start)
+            cuts.append(max(0, ones[0].answer_start + longest - self.context))
+            asked.append(Asked(ones[0].prompt(self.context - longest), [one.answer for one in ones]))
+        for found in log_likelihoods(self._reader, asked, self.batch_tokens):
+            batch = []
+            for row, values in found.items():
+                item = items[row]
+                by_label = dict(zip(item.labels, values, strict=True))
+                tokens = {label: len(one) for label, one in zip(item.labels, asked[row].continuations, strict=True)}
+                chosen = max(item.labels, key=by_label.__getitem__)
+                batch.append(self._answer(item, chosen, lengths[row], cuts[row], likelihoods=by_label, tokens=tokens))
+            yield batch
+
+    def _answer(self, item: Item, chosen: str, prompt_tokens: int, cut: int, **told: object) -> Answer:
+        return Answer(
+            id=item.id,
+            group=item.group,
+            gold=item.gold,
+            chosen=chosen,
+            correct=chosen == item.gold,
+            prompt_tokens=prompt_tokens,
+            cut=cut,
+            **told,  # type: ignore[arg-type]
+        )
+
+    def _decode(self, tokens: list[int]) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))

@@ -1,0 +1,34 @@
+"""``fedlora benchmark list``."""
+
+import json
+
+import typer
+
+from fedlora.cli.options import Format, FormatOption
+
+__all__ = ["list_benchmarks"]
+
+
+def list_benchmarks(output: FormatOption = Format.TABLE) -> None:
+    """List the benchmarks, and where their items stand on the hub."""
+    from evaluator.tasks.catalogue import TASKS
+
+    rows = [
+        {
+            "name": one.name,
+            "title": one.title,
+            "domain": one.domain,
+            "hub": one.hub,
+            "subset": one.subset,
+            "split": one.split,
+            "columns": list(one.groups) or [one.name],
+        }
+        for one in TASKS.values()
+    ]
+    if output is Format.JSON:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    line = "{:<10}{:<12}{:<44}{:<34}{}"
+    typer.echo(line.format("name", "domain", "on the hub", "subset", "split"))
+    for row in rows:
+        typer.echo(line.format(row["name"], row["domain"], row["hub"], row["subset"] or "-", row["split"]))

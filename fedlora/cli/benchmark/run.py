@@ -1,0 +1,128 @@
+"""``fedlora benchmark run``."""
+
+import os
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from fedlora.cli.amounts import duration
+from fedlora.cli.benchmark.table import print_results
+from fedlora.cli.options import Format, FormatOption, RunsOption, runs_folder
+from fedlora.errors import ConfigurationError
+from fedlora.recipes.recipe import BasePrecision, ComputePrecision
+
+if TYPE_CHECKING:
+    from evaluator.examination import Progress
+
+__all__ = ["run"]
+
+ScoringName = StrEnum("ScoringName", {"flowertune": "flowertune", "likelihood": "likelihood"})
+Precision = StrEnum("Precision", {name: name for name in get_args(BasePrecision)})  # type: ignore[misc]
+Computing = StrEnum("Computing", {name: name for name in get_args(ComputePrecision)})  # type: ignore[misc]
+
+
+def run(
+    results: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for answers and scores.", show_default=False)],
+    sets: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="NAME=FILE",
+            help="A benchmark and the file or folder of its items; may be given several times.",
+            show_default=False,
+        ),
+    ],
+    of_run: Annotated[str, typer.Option("--run", metavar="NAME", help="Score this run's newest adapter.")] = "",
+    runs: RunsOption = None,
+    adapter: Annotated[Path | None, typer.Option(metavar="DIR", help="Score this adapter.", show_default=False)] = None,
+    base_model: Annotated[
+        str, typer.Option(metavar="MODEL", help="Base model; else the one that the adapter names.", show_default=False)
+    ] = "",
+    scorings: Annotated[
+        list[ScoringName] | None, typer.Option("--scoring", help="Which scoring; else both.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Most items of a benchmark, drawn by --seed; 0 for all.")] = 0,
+    seed: Annotated[int, typer.Option(help="For the draw.")] = 0,
+    base_precision: Annotated[Precision, typer.Option(help="What weights are held in.")] = Precision("bf16"),
+    compute_precision: Annotated[Computing, typer.Option(help="What is computed in.")] = Computing("fp32"),
+    threads: Annotated[int, typer.Option(min=1, help="Cores to use.", show_default="all")] = os.cpu_count() or 1,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Score a base model, alone and with an adapter, and keep the answer to every item.
+
+    What is in the folder already is not answered again: the same command goes on where it was interrupted.
+    """
+    from evaluator.examination import SCORINGS, Examination, examine
+    from evaluator.tasks.catalogue import task
+    from fedlora.adapters.folder import open_adapter
+    from fedlora.language_model import obtain
+    from fedlora.language_model.cache import DEFAULT_BASE_MODEL
+
+    files = dict(_pair(text) for text in sets)
+    for name in files:
+        task(name)  # a misspelt name is told before anything is loaded
+    folder = _adapter(of_run, runs, adapter)
+    named = base_model or (open_adapter(folder).base_model if folder else DEFAULT_BASE_MODEL)
+    examination = Examination(
+        benchmarks=files,
+        base_model=obtain(named),
+        results=results,
+        adapter=folder,
+        run=of_run,
+        scorings=tuple(one for one in SCORINGS if scorings is None or ScoringName(one) in scorings),
+        limit=limit,
+        seed=seed,
+        base_precision=base_precision.value,
+        compute_precision=compute_precision.value,
+        threads=threads,
+    )
+    examine(examination, _progress())
+    if sys.stderr.isatty():
+        typer.echo("", err=True)
+    print_results(results, output)
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    name, equals, file = text.partition("=")
+    if not equals or not file:
+        raise ConfigurationError(f"--set {text}: say NAME=FILE, for example tfns=sent_valid.csv")
+    if not Path(file).exists():
+        raise ConfigurationError(f"--set {text}: there is no {file}")
+    return name, Path(file)
+
+
+def _adapter(of_run: str, runs: Path | None, adapter: Path | None) -> Path | None:
+    """Return the folder of the adapter that is named, if one is."""
+    from fedlora.adapters.checkpoint import CHECKPOINTS, checkpoint_folders
+    from fedlora.errors import EvaluationError
+    from fedlora.names import check_name
+
+    if of_run and adapter is not None:
+        raise ConfigurationError("--run and --adapter name two adapters; leave one of them out")
+    if not of_run:
+        return adapter
+    directory = runs_folder(runs) / check_name(of_run, EvaluationError) / CHECKPOINTS
+    for _, newest in checkpoint_folders(directory):
+        return newest
+    raise EvaluationError(f"there is no checkpoint in {directory}; a run has one once its first round is done")
+
+
+def _progress() -> "Progress":
+    """Return what shows progress: one line that is rewritten on a terminal, else a line each half minute."""
+    began = last = time.monotonic()
+    live = sys.stderr.isatty()
+
+    def show(who: str, task: str, scoring: str, done: int, wanted: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if not live and now - last < 30 and done < wanted:
+            return
+        last = now
+        text = f"{who}: {task} by {scoring}: {done} of {wanted} items, {duration(now - began)}"
+        typer.echo(f"\r\x1b[K{text}" if live else text, nl=not live, err=True)
+
+    return show
