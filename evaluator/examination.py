@@ -82,7 +82,7 @@ class Examination:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a folder of results is of; scores in it can be compared with those of another if all but who answers is equal.
+    """What a folder of results is of; two can be compared if all is equal but for who answers.
 
     Attributes
     ----------

@@ -45,7 +45,8 @@ def sampled(seeds: Sequence[int], temperature: float, top_p: float) -> Choose:
     temperature : float
         Logits are divided by it.
     top_p : float
-        Holtzman et al. 2020 (arXiv 1904.09751): the smallest set of tokens whose probability reaches this is drawn from.
+        Of all tokens, the fewest whose probability reaches this are drawn from (Holtzman et al. 2020, arXiv
+        1904.09751).
     """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 

@@ -14,8 +14,8 @@ __all__ = ["CAREQA"]
 def read(file: Path) -> list[Item]:
     """Return the items of a file.
 
-    Rows have ``unique_id``, ``question``, ``op1`` to ``op4`` and ``cop`` (1 to 4), as the hub has them; or are an object
-    by id, with ``options`` by letter and ``correct_answer``, a letter.
+    Rows have ``unique_id``, ``question``, ``op1`` to ``op4`` and ``cop`` (1 to 4), as the hub has them; or they are an
+    object by id, with ``options`` by letter and ``correct_answer``, a letter.
     """
     return check((_item(row, file) for row in read_rows(file)), file)
 

@@ -16,12 +16,13 @@ _KNOWLEDGE = (
 )
 _GUIDELINES = "Base your answer on the current and standard practices referenced in medical guidelines."
 ENTRANCE = (
-    "You are a medical doctor answering realworld medical entrance exam questions. Based on your understanding of "
+    "You are a medical doctor answering realworld medical entrance exam questions. Based on your "  # noqa: S608 - prose
+    "understanding of "
     f"{_KNOWLEDGE}, answer the following multiple-choice question. Select one correct answer from A to D. {_GUIDELINES}"
 )
 LICENSING = (
-    "You are a medical doctor taking the US Medical Licensing Examination. You need to demonstrate your understanding of "
-    f"{_KNOWLEDGE}. Show your ability to apply the knowledge essential for medical practice. For the following "
+    "You are a medical doctor taking the US Medical Licensing Examination. You need to demonstrate "  # noqa: S608 - prose
+    f"your understanding of {_KNOWLEDGE}. Show your ability to apply the knowledge essential for medical practice. For the following "
     f"multiple-choice question, select one correct answer from A to E. {_GUIDELINES}"
 )
 

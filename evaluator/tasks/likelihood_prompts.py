@@ -1,4 +1,4 @@
-"""The prompts behind which the likelihoods of labels are compared; lm-evaluation-harness lays its tasks out like this."""
+"""The prompts behind which the likelihoods of labels are compared, laid out as lm-evaluation-harness has them."""
 
 from evaluator.tasks.item import Item
 

@@ -1,8 +1,8 @@
 """The reference's prompts and what it reads out of answers, to the letter.
 
 They are constants of the benchmark's protocol: flwrlabs/flower, benchmarks/flowertune-llm/evaluation, the files
-``benchmarks.py`` and ``utils.py`` of each domain, as of 2026-04-29. Where it depends on how items were put into batches,
-the answer is that of the item alone; docs/evaluation.md lists each such place.
+``benchmarks.py`` and ``utils.py`` of each domain, as of 2026-04-29. Where it depends on how items were put into
+batches, the answer is that of the item alone; docs/evaluation.md lists each such place.
 """
 
 import re

@@ -14,7 +14,7 @@ from fedlora.shards.rows import iterate_rows, json_document, kind_of, opened
 __all__ = ["field", "quarter", "read_rows"]
 
 ID = "id"  # the key of a row that stood as a value in an object
-Any_ = TypeVar("Any_")
+Kind = TypeVar("Kind")
 
 
 def read_rows(file: Path) -> list[Mapping[str, Any]]:
@@ -63,11 +63,11 @@ def field(row: Mapping[str, Any], place: object, *names: str) -> Any:
     raise EvaluationError(f"{place}: lacks {' or '.join(names)}; it has {', '.join(map(str, row)) or 'no field'}")
 
 
-def quarter(rows: Sequence[Any_]) -> list[tuple[int, Any_]]:
+def quarter(rows: Sequence[Kind]) -> list[tuple[int, Kind]]:
     """Return the quarter of `rows` that the reference tests on, each with its place in `rows`.
 
-    It is what ``datasets.Dataset.train_test_split(0.25, seed=42)`` calls the test set: the first quarter, rounded up, of
-    a permutation by numpy's default generator.
+    It is what ``datasets.Dataset.train_test_split(0.25, seed=42)`` calls the test set: the first quarter, rounded up,
+    of a permutation by numpy's default generator.
     """
     permutation = np.random.default_rng(42).permutation(len(rows))
     return [(int(place), rows[place]) for place in permutation[: math.ceil(0.25 * len(rows))]]

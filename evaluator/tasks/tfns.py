@@ -1,4 +1,4 @@
-"""TFNS: Twitter Financial News Sentiment (hub: zeroshot/twitter-financial-news-sentiment), all of its validation split."""
+"""TFNS: Twitter Financial News Sentiment (hub: zeroshot/twitter-financial-news-sentiment), its validation split."""
 
 from pathlib import Path
 

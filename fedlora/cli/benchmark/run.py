@@ -23,6 +23,7 @@ __all__ = ["run"]
 ScoringName = StrEnum("ScoringName", {"flowertune": "flowertune", "likelihood": "likelihood"})
 Precision = StrEnum("Precision", {name: name for name in get_args(BasePrecision)})  # type: ignore[misc]
 Computing = StrEnum("Computing", {name: name for name in get_args(ComputePrecision)})  # type: ignore[misc]
+BF16, FP32 = Precision("bf16"), Computing("fp32")
 
 
 def run(
@@ -47,8 +48,8 @@ def run(
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Most items of a benchmark, drawn by --seed; 0 for all.")] = 0,
     seed: Annotated[int, typer.Option(help="For the draw.")] = 0,
-    base_precision: Annotated[Precision, typer.Option(help="What weights are held in.")] = Precision("bf16"),
-    compute_precision: Annotated[Computing, typer.Option(help="What is computed in.")] = Computing("fp32"),
+    base_precision: Annotated[Precision, typer.Option(help="What weights are held in.")] = BF16,
+    compute_precision: Annotated[Computing, typer.Option(help="What is computed in.")] = FP32,
     threads: Annotated[int, typer.Option(min=1, help="Cores to use.", show_default="all")] = os.cpu_count() or 1,
     output: FormatOption = Format.TABLE,
 ) -> None:
