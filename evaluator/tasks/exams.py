@@ -21,8 +21,8 @@ ENTRANCE = (
     f"{_KNOWLEDGE}, answer the following multiple-choice question. Select one correct answer from A to D. {_GUIDELINES}"
 )
 LICENSING = (
-    "You are a medical doctor taking the US Medical Licensing Examination. You need to demonstrate "  # noqa: S608 - prose
-    f"your understanding of {_KNOWLEDGE}. Show your ability to apply the knowledge essential for medical practice. For the following "
+    "You are a medical doctor taking the US Medical Licensing Examination. You need to "  # noqa: S608 - prose
+    f"demonstrate your understanding of {_KNOWLEDGE}. Show your ability to apply the knowledge essential for medical practice. For the following "
     f"multiple-choice question, select one correct answer from A to E. {_GUIDELINES}"
 )
 
