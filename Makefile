@@ -66,10 +66,14 @@ test: test-local  ## all tests that need no GPU and no cluster; those with conta
 	$(MAKE) test-docker
 
 test-local: install-dev  ## all but those that need a Docker engine
-	$(BIN)/python -m pytest -m "not docker" --numprocesses 2 --dist loadscope --no-loadscope-reorder --durations 15
+	rm -f $(VENV)/failures
+	$(BIN)/python -m pytest -m "not docker" --numprocesses 2 --dist loadscope --no-loadscope-reorder --durations 15 \
+		--failures $(VENV)/failures || $(BIN)/python tests/again.py $(VENV)/failures
 
 test-docker: install-dev  ## the tests that need a Docker engine; they build the images first
-	$(BIN)/python -m pytest tests/docker --durations 15
+	rm -f $(VENV)/failures
+	$(BIN)/python -m pytest tests/docker --durations 15 --failures $(VENV)/failures || \
+		$(BIN)/python tests/again.py $(VENV)/failures
 
 test-fast: install-dev  ## the unit tests alone
 	$(BIN)/python -m pytest tests/unit

@@ -55,6 +55,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return BySharing(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--failures", type=Path, help="file to write the names of failed tests into, for tests/again.py")
+
+
 @pytest.fixture(autouse=True)
 def _process() -> Iterator[None]:
     """Leave this process as it was: programs set their variables and their log, and tests call some of them in here."""
@@ -79,6 +83,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("figures")
         for line in lines:
             terminalreporter.write_line(line)
+    if file := terminalreporter.config.getoption("--failures"):
+        failed = dict.fromkeys(
+            report.nodeid for key in ("failed", "error") for report in terminalreporter.getreports(key)
+        )
+        file.write_text("".join(f"{name}\n" for name in failed))
 
 
 @pytest.fixture(scope="session")
