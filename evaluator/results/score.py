@@ -71,7 +71,7 @@ def share(hits: int, n: int) -> Share:
     value, squared = hits / n, Z * Z
     centre = (value + squared / (2 * n)) / (1 + squared / n)
     half = Z / (1 + squared / n) * math.sqrt(value * (1 - value) / n + squared / (4 * n * n))
-    return Share(n, value, max(0.0, centre - half), min(1.0, centre + half))
+    return Share(n, value, max(0.0, min(value, centre - half)), min(1.0, max(value, centre + half)))
 
 
 def pass_at(n: int, correct: int, k: int) -> float:
