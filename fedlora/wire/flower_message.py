@@ -1,8 +1,12 @@
 """Our messages as Flower records: one place that says how a request and its answer look inside a Flower message.
 
-A request holds the record ``request`` (its fields as JSON) and, where an adapter travels, ``header`` and ``blocks``.
-An answer holds ``answer`` (status, reason and fields as JSON), ``figures`` (numbers) and perhaps an adapter. An answer
-is always content: Flower's own Error belongs to the guard, which answers before any code of ours has run.
+A request holds the record ``request`` (its fields as JSON), an answer ``answer`` (status, reason, fields and figures as
+JSON). Where an adapter travels, that record also has its header, and each block is a record of its own. An answer is
+always content: Flower's own Error belongs to the guard, which answers before any code of ours has run.
+
+Flower sends each record as an object in a call of its own, and an ArrayRecord as three (record, array and chunk). With
+few records, none of them an ArrayRecord, a small adapter takes 11 calls both ways together; on a long road each call
+costs a round trip.
 """
 
 import json
@@ -10,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, RecordDict
 
 from fedlora.errors import WireError
 from fedlora.wire.header import Header
@@ -19,6 +23,8 @@ from fedlora.wire.payload import Payload
 __all__ = ["WITHDRAWAL", "Answer", "Request", "read_answer", "read_request", "write_answer", "write_request"]
 
 STATUSES = ("ok", "refused", "failed")
+JSON, HEADER, BYTES = "json", "header", "bytes"  # keys of records
+BLOCK = "block-"
 WITHDRAWAL = "withdrawal"  # field of an answer by which a site says that it is paused or has left
 
 
@@ -67,9 +73,7 @@ class Answer:
 
 def write_request(request: Request) -> RecordDict:
     """Turn `request` into the content of a Flower message."""
-    records = RecordDict({"request": ConfigRecord({"json": json.dumps(dict(request.fields), sort_keys=True)})})
-    _add_payload(records, request.payload)
-    return records
+    return _records("request", dict(request.fields), request.payload)
 
 
 def read_request(records: RecordDict) -> Request:
@@ -80,17 +84,18 @@ def read_request(records: RecordDict) -> Request:
     WireError
         If the content is not one.
     """
-    fields = _json_object(records, "request")
-    return Request(fields, _payload(records))
+    return Request(_json_object(records, "request"), _payload(records, "request"))
 
 
 def write_answer(answer: Answer) -> RecordDict:
     """Turn `answer` into the content of a Flower message."""
-    body = {"status": answer.status, "reason": answer.reason, "fields": dict(answer.fields)}
-    records = RecordDict({"answer": ConfigRecord({"json": json.dumps(body, sort_keys=True)})})
-    records["figures"] = MetricRecord({name: float(value) for name, value in answer.figures.items()})
-    _add_payload(records, answer.payload)
-    return records
+    body = {
+        "status": answer.status,
+        "reason": answer.reason,
+        "fields": dict(answer.fields),
+        "figures": {name: float(value) for name, value in answer.figures.items()},
+    }
+    return _records("answer", body, answer.payload)
 
 
 def read_answer(records: RecordDict) -> Answer:
@@ -105,47 +110,54 @@ def read_answer(records: RecordDict) -> Answer:
     status, reason, fields = body.get("status"), body.get("reason"), body.get("fields")
     if status not in STATUSES or not isinstance(reason, str) or not isinstance(fields, dict):
         raise WireError(f"answer has status {status!r} and reason {reason!r}; status is one of {', '.join(STATUSES)}")
-    figures = records.get("figures")
-    if not isinstance(figures, MetricRecord):
+    figures = body.get("figures")
+    if not isinstance(figures, dict):
         raise WireError("answer has no figures")
-    numbers = {name: float(value) for name, value in figures.items() if isinstance(value, int | float)}
-    return Answer(status, reason, fields, numbers, _payload(records))
+    numbers = {
+        name: float(value)
+        for name, value in figures.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return Answer(status, reason, fields, numbers, _payload(records, "answer"))
+
+
+def _records(key: str, body: Mapping[str, Any], payload: Payload | None) -> RecordDict:
+    about = {JSON: json.dumps(body, sort_keys=True)}
+    if payload is None:
+        return RecordDict({key: ConfigRecord({**about})})
+    blocks = {f"{BLOCK}{number:06d}": ConfigRecord({BYTES: block}) for number, block in enumerate(payload.blocks)}
+    return RecordDict({key: ConfigRecord({**about, HEADER: payload.header.to_json()}), **blocks})
 
 
 def _json_object(records: RecordDict, key: str) -> dict[str, Any]:
-    record = records.get(key)
-    text = record.get("json") if isinstance(record, ConfigRecord) else None
+    text = _value(records, key, JSON)
     if not isinstance(text, str):
-        raise WireError(f"message has no record {key!r} of ours; it holds {sorted(records)}")
+        raise WireError(f"message has no record {key!r} of ours; it holds {sorted(records)[:5]}")
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"record {key!r} is not JSON: {error}") from error
     if not isinstance(body, dict):
         raise WireError(f"record {key!r} is a {type(body).__name__}, not an object")
     return body
 
 
-def _add_payload(records: RecordDict, payload: Payload | None) -> None:
-    if payload is None:
-        return
-    records["header"] = ConfigRecord({"json": payload.header.to_json()})
-    records["blocks"] = ArrayRecord(
-        {
-            f"{number:06d}": Array(dtype="uint8", shape=(len(block),), stype="fedlora.block", data=block)
-            for number, block in enumerate(payload.blocks)
-        }
-    )
-
-
-def _payload(records: RecordDict) -> Payload | None:
-    if "header" not in records:
+def _payload(records: RecordDict, key: str) -> Payload | None:
+    header = _value(records, key, HEADER)
+    if header is None:
         return None
-    header = Header.from_json(json.dumps(_json_object(records, "header")))
-    blocks = records.get("blocks")
-    if not isinstance(blocks, ArrayRecord):
-        raise WireError("message has a header and no blocks")
-    names = sorted(blocks)
-    if names != [f"{number:06d}" for number in range(len(names))]:
-        raise WireError(f"blocks are named {names[:3]}...; expected 000000, 000001, ...")
-    return Payload(header, tuple(blocks[name].data for name in names))
+    if not isinstance(header, str):
+        raise WireError(f"the header of record {key!r} is a {type(header).__name__}, not a text")
+    names = sorted(name for name in records if name != key)
+    if names != [f"{BLOCK}{number:06d}" for number in range(len(names))]:
+        raise WireError(f"blocks are named {names[:3]}...; expected {BLOCK}000000, {BLOCK}000001, ...")
+    blocks = [_value(records, name, BYTES) for name in names]
+    for name, block in zip(names, blocks, strict=True):
+        if not isinstance(block, bytes):
+            raise WireError(f"the record {name!r} holds no bytes")
+    return Payload(Header.from_json(header), tuple(blocks))
+
+
+def _value(records: RecordDict, name: str, key: str) -> Any:
+    record = records.get(name)
+    return record.get(key) if isinstance(record, ConfigRecord) else None
