@@ -2,8 +2,9 @@
 
     python tests/again.py FILE
 
-FILE has the names of the failed tests, a line each (``pytest --failures FILE`` writes it). On a busy machine a test that
-waits for processes can fail for want of a core; what fails alone, too, has failed. More than five are not tried again.
+FILE has the names of the failed tests, a line each (``pytest --failures FILE`` writes it). On a busy machine a test
+that waits for processes can fail for want of a core; what fails alone, too, has failed. More than five are not tried
+again.
 What passed alone is named at the end: each is a fault, of the test or of the product, that wants mending.
 """
 

@@ -46,11 +46,11 @@ def _behind(reader: Reader, read: Read, continuations: list[list[int]]) -> list[
     width = max(map(len, continuations)) - 1
     if width == 0:
         return [0.0] * len(continuations)
-    places, mask, logits = read.mask.shape[1], read.mask, read.logits
+    mask, logits = read.mask, read.logits
     ids = torch.tensor([line[:-1] + [reader.padding] * (width - len(line) + 1) for line in continuations])
     there = torch.tensor([[1] * (len(line) - 1) + [0] * (width - len(line) + 1) for line in continuations])
     said = reader.go_on(read, ids.to(reader.device), there.to(reader.device)).log_softmax(-1).cpu()
-    read.cache.crop(places)
+    read.cache.crop(-width)
     read.mask, read.logits = mask, logits
     next_ids = torch.tensor([line[1:] + [reader.padding] * (width - len(line) + 1) for line in continuations])
     return [float(one) for one in (said.gather(-1, next_ids[..., None])[..., 0] * there).sum(1)]
