@@ -10,6 +10,7 @@ eight functions that this yields. `install` puts our factory in its place, which
 - ``pull`` and ``confirm`` turn RunNotRunningException into an ordinary error. A run that ends while its message is
   pulled would leave half of a task behind otherwise, on which the worker waits for ever; after an ordinary error Flower
   cleans up.
+- ``confirm`` says when an answer is waited for from; Flower's loop then looks for it more often than every half second.
 - Whatever carries a message, from asking for its run to pushing its answer, is metered: bytes on the wire and remote
   calls, by run.
 
@@ -32,38 +33,17 @@ from flwr.supercore.run import Run, RunNotRunningException
 
 from supernode.fleet import observed_fleet_stub
 from supernode.guard import REFUSED, Guard
+from supernode.pauses import AnswerPauses, PickUp
 from supernode.settings import NodeSettings
 from supernode.traffic import Direction, Traffic
 from supernode.wire_meter import WireMeter
 
-__all__ = ["PickUp", "install"]
+__all__ = ["Seam", "install"]
 
 log = logging.getLogger("fedlora.supernode")
 Received = tuple[Message, ObjectTree]
 FACTORY = "grpc_request_response"  # where Flower's supernode looks its connection up
-
-
-class PickUp:
-    """How long to wait before the next look for a message: short while a run is on, up to 3 s when nothing happens.
-
-    Polling ten times a second for ever would cost the SuperLink 6 % of a core for each idle node.
-    """
-
-    FASTEST, SLOWEST, FAST_SECONDS = 0.1, 3.0, 10.0
-
-    def __init__(self) -> None:
-        self.last_message = float("-inf")
-
-    def note_message(self) -> None:
-        """Note that a message or an answer has just passed."""
-        self.last_message = time.monotonic()
-
-    def seconds(self) -> float:
-        """Return how long to wait now."""
-        idle = time.monotonic() - self.last_message
-        if idle <= self.FAST_SECONDS:
-            return self.FASTEST
-        return min(self.SLOWEST, self.FASTEST * idle / self.FAST_SECONDS)
+CLOCK = "time"  # what its loop sleeps with
 
 
 class Seam:
@@ -77,6 +57,8 @@ class Seam:
         Who decides about runs; None admits every run.
     carrying : callable
         Given the id of a run and a direction, returns a context in which its messages are carried.
+    answers : AnswerPauses
+        Told when an answer is waited for from.
     """
 
     def __init__(
@@ -84,11 +66,13 @@ class Seam:
         functions: tuple[Any, ...],
         guard: Guard | None,
         carrying: Callable[[int, Direction], AbstractContextManager[None]],
+        answers: AnswerPauses,
     ) -> None:
         self.node_id, self._receive, self._send, self._get_run, self._get_fab, *rest = functions
         self._pull, self._push, self._confirm = rest
         self.guard = guard
         self.carrying = carrying
+        self.answers = answers
         self.pick_up = PickUp()
         self.runs: dict[int, Run] = {}  # admitted
         self.fabs: dict[int, Fab] = {}
@@ -139,6 +123,7 @@ class Seam:
         """Say that a message is here."""
         with _run_may_end(), self.carrying(run_id, "down"):
             self._confirm(run_id, object_id)
+        self.answers.note_message()
 
     def get_run(self, run_id: int) -> Run:
         """Return an admitted run."""
@@ -185,17 +170,19 @@ def install(settings: NodeSettings, guard: Guard | None) -> None:
     inner: Callable[..., Any] = getattr(flower, FACTORY)
     meter = WireMeter(int(settings.superlink.rpartition(":")[2]), Traffic(settings.state))
     meter.start()
+    answers = AnswerPauses()
     stub = observed_fleet_stub(settings.state, meter)
 
     @contextmanager
     def connection(*arguments: Any, **named: Any) -> Iterator[tuple[Any, ...]]:
         with inner(*arguments, **named, adapter_cls=stub) as functions:
             try:
-                yield Seam(functions, guard, meter.carrying).functions()
+                yield Seam(functions, guard, meter.carrying, answers).functions()
             finally:
                 meter.look()  # before the connection closes, and its counters with it
 
     setattr(flower, FACTORY, connection)
+    setattr(flower, CLOCK, answers)
 
 
 def _short(error: Exception) -> str:

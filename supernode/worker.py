@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -29,15 +30,18 @@ from flwr.supercore.retry import make_simple_http_retry_invoker
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.superexec.run_superexec import _SUPEREXEC_AUTH_METHODS
+from flwr.supernode.runtime import run_clientapp
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
 from fedlora.log import show
 from supernode.client_app import app
 from supernode.guard import REFUSED
+from supernode.pauses import TaskPauses
 
 __all__ = ["Worker", "main"]
 
 log = logging.getLogger("fedlora.worker")
+FETCH = "pull_and_inflate_object_from_tree"  # what pull_task_input fetches a message with
 FAILED = REFUSED + 1  # code of the Error that answers a message which the ClientApp could not even read
 
 
@@ -52,8 +56,6 @@ class Worker:
         The secret that the supernode was given.
     """
 
-    FASTEST, SLOWEST = 0.02, 0.25  # seconds between looks for a task
-
     def __init__(self, address: str, secret: bytes) -> None:
         self.address = address
         self._tasks = self._client(
@@ -64,13 +66,12 @@ class Worker:
     def serve(self) -> None:
         """Take tasks and answer them, for ever."""
         self._wait_for_supernode()
-        pause = self.FASTEST
+        pauses = TaskPauses()
         while True:
             if self._serve_one():
-                pause = self.FASTEST
+                pauses.note_task()
             else:
-                time.sleep(pause)
-                pause = min(pause * 1.2, self.SLOWEST)
+                time.sleep(pauses.seconds())
 
     def _wait_for_supernode(self) -> None:
         """Wait until the supernode listens: it starts beside us, and Flower's client waits seconds after a miss."""
@@ -132,6 +133,17 @@ class Worker:
         return client
 
 
+def _look_often_for_parts() -> None:
+    """Have Flower look for the parts of a message every 0.02 to 0.25 s, as long as it would.
+
+    A task is there as soon as its message is announced, and is taken while the node still fetches the message: after
+    the first miss Flower would wait a second, and up to ten where the road is slow.
+    """
+    fetch = getattr(run_clientapp, FETCH)
+    often = {"initial_backoff": TaskPauses.FASTEST, "backoff_cap": TaskPauses.SLOWEST, "max_tries_per_object": None}
+    setattr(run_clientapp, FETCH, partial(fetch, **often))
+
+
 def main() -> int:
     """Serve until the process is stopped."""
     parser = argparse.ArgumentParser(description="The resident worker of a site.")
@@ -139,6 +151,7 @@ def main() -> int:
     parser.add_argument("--superexec-auth-secret-file", type=Path, required=True)
     arguments = parser.parse_args()
     show()
+    _look_often_for_parts()
     log.info("worker %d is ready", os.getpid())
     Worker(arguments.runtime_api_address, arguments.superexec_auth_secret_file.read_bytes()).serve()
     return 0

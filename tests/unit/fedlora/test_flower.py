@@ -72,6 +72,7 @@ def test_every_program_exists_in_this_installation():
 TOUCHED = [
     ("flwr.supernode.start_client_internal", "grpc_request_response", "adapter_cls", "supernode/seam.py"),
     ("flwr.supernode.start_client_internal", "start_client_internal", "state_factory", "supernode/seam.py"),
+    ("flwr.supernode.start_client_internal", "time", None, "supernode/seam.py"),
     ("flwr.supercore.inflatable.inflatable_object", "get_object_tree", "obj", "supernode/seam.py"),
     ("flwr.supercore.inflatable.inflatable_object", "get_all_nested_objects", "obj", "supernode/seam.py"),
     ("flwr.supercore.run", "RunNotRunningException", None, "supernode/seam.py"),
@@ -91,6 +92,7 @@ TOUCHED = [
     ("flwr.supercore.primitives.asymmetric", "public_key_to_bytes", "public_key", "supernode/doctor/admission.py"),
     ("flwr.supernode.runtime.run_clientapp", "pull_task_input", "client", "supernode/worker.py"),
     ("flwr.supernode.runtime.run_clientapp", "push_message", "message", "supernode/worker.py"),
+    ("flwr.supernode.runtime.run_clientapp", "pull_and_inflate_object_from_tree", "backoff_cap", "supernode/worker.py"),
     ("flwr.supernode.runtime.run_clientapp", "push_task_output", "sub_status", "supernode/worker.py"),
     ("flwr.supercore.heartbeat", "make_task_heartbeat_fn_http", None, "supernode/worker.py"),
     ("flwr.supercore.superexec.run_superexec", "_SUPEREXEC_AUTH_METHODS", None, "supernode/worker.py"),

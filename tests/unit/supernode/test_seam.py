@@ -9,7 +9,8 @@ import pytest
 from flwr.supercore.run import RunNotRunningException
 
 from supernode import seam as module
-from supernode.seam import PickUp, Seam
+from supernode.pauses import AnswerPauses
+from supernode.seam import Seam
 
 
 class Refusal(grpc.RpcError):
@@ -23,7 +24,9 @@ class Refusal(grpc.RpcError):
 def make(receive=None, carrying=lambda _run, _way: nullcontext(), **changes):
     names = ("send", "get_run", "get_fab", "pull", "push", "confirm")
     functions = {**dict.fromkeys(names), **changes}
-    return Seam((1, receive, *(functions[name] for name in names)), guard=None, carrying=carrying)
+    return Seam(
+        (1, receive, *(functions[name] for name in names)), guard=None, carrying=carrying, answers=AnswerPauses()
+    )
 
 
 @pytest.fixture
@@ -78,15 +81,12 @@ def test_a_run_is_looked_up_once_and_answered_from_memory(no_waiting):
     assert seam.get_fab("f", 9) == ("f", 9)
 
 
-def test_looks_are_frequent_after_a_message_and_rare_when_idle(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    pick_up = PickUp()
-    assert pick_up.seconds() == 3.0  # nothing has ever come
-    pick_up.note_message()
-    for later, expected in ((0, 0.1), (9.9, 0.1), (20, 0.2), (100, 1.0), (300, 3.0), (10_000, 3.0)):
-        now[0] = 100.0 + later
-        assert pick_up.seconds() == pytest.approx(expected), later
+def test_an_answer_is_waited_for_from_when_its_message_is_here(no_waiting):
+    no_waiting[0] = 7.0
+    seam = make(confirm=lambda *_: None)
+    assert seam.answers.began == float("-inf")
+    seam.confirm(9, "m")
+    assert seam.answers.began == 7.0
 
 
 def test_the_last_call_tells_whether_a_node_is_healthy(tmp_path):
