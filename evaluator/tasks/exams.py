@@ -16,14 +16,15 @@ _KNOWLEDGE = (
 )
 _GUIDELINES = "Base your answer on the current and standard practices referenced in medical guidelines."
 ENTRANCE = (
-    "You are a medical doctor answering realworld medical entrance exam questions. Based on your "  # noqa: S608 - prose
-    "understanding of "
-    f"{_KNOWLEDGE}, answer the following multiple-choice question. Select one correct answer from A to D. {_GUIDELINES}"
+    "You are a medical doctor answering realworld medical entrance exam questions. "  # noqa: S608 - prose
+    f"Based on your understanding of {_KNOWLEDGE}, answer the following multiple-choice question. Select one correct "
+    f"answer from A to D. {_GUIDELINES}"
 )
 LICENSING = (
-    "You are a medical doctor taking the US Medical Licensing Examination. You need to "  # noqa: S608 - prose
-    f"demonstrate your understanding of {_KNOWLEDGE}. Show your ability to apply the knowledge essential for medical practice. For the following "
-    f"multiple-choice question, select one correct answer from A to E. {_GUIDELINES}"
+    "You are a medical doctor taking the US Medical Licensing Examination. "  # noqa: S608 - prose
+    f"You need to demonstrate your understanding of {_KNOWLEDGE}. Show your ability to apply the knowledge essential "
+    "for medical practice. For the following multiple-choice question, select one correct answer from A to E. "
+    f"{_GUIDELINES}"
 )
 
 
