@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from evaluator.results.answer import Answer
 from fedlora.errors import EvaluationError
@@ -144,5 +145,5 @@ def mcnemar(first: Iterable[Answer], second: Iterable[Answer]) -> float:
     only_ours = sum(ours[key] and not theirs[key] for key in ours)
     only_theirs = sum(theirs[key] and not ours[key] for key in ours)
     discordant = only_ours + only_theirs
-    tail = sum(math.comb(discordant, k) for k in range(min(only_ours, only_theirs) + 1)) / 2**discordant
-    return min(1.0, 2 * tail)
+    tail = sum(math.comb(discordant, k) for k in range(min(only_ours, only_theirs) + 1))
+    return min(1.0, float(Fraction(2 * tail, 2**discordant)))

@@ -5,7 +5,7 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
@@ -77,8 +77,8 @@ def run(
         scorings=tuple(one for one in SCORINGS if scorings is None or ScoringName(one) in scorings),
         limit=limit,
         seed=seed,
-        base_precision=base_precision.value,
-        compute_precision=compute_precision.value,
+        base_precision=cast("BasePrecision", base_precision.value),
+        compute_precision=cast("ComputePrecision", compute_precision.value),
         threads=threads,
     )
     examine(examination, _progress())
