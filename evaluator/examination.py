@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,7 +17,8 @@ import fedlora
 from evaluator.results.answer import Answer, append_answers, read_answers
 from evaluator.results.score import TaskScore, score
 from evaluator.tasks.catalogue import task
-from evaluator.tasks.item import ChoiceTask, Item
+from evaluator.tasks.item import Item
+from fedlora.adapters.checkpoint import checkpoint_folders
 from fedlora.adapters.folder import WEIGHTS, open_adapter
 from fedlora.config import from_mapping, keyed
 from fedlora.errors import ConfigurationError, EvaluationError
@@ -26,11 +29,12 @@ from fedlora.rules import between
 if TYPE_CHECKING:
     from evaluator.scoring.examiner import Examiner
 
-__all__ = ["SCORINGS", "Evaluation", "Examination", "Progress", "Scoring", "examine", "results"]
+__all__ = ["SCORINGS", "Evaluation", "Examination", "Progress", "Scoring", "Sitting", "examine", "follow", "results"]
 
 Scoring = Literal["flowertune", "likelihood"]
 SCORINGS: tuple[Scoring, ...] = ("flowertune", "likelihood")
-BASE, ADAPTED = "base", "adapted"
+BASE = "base"
+LOOK_SECONDS = 2.0  # between looks for checkpoints
 ANSWERS, SCORE, EVALUATION = "answers.jsonl", "score.json", "evaluation.json"
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers")
 Progress = Callable[[str, str, str, int, int], None]  # who, task, scoring, items answered, items
@@ -48,8 +52,8 @@ class Examination:
         The base model.
     results : Path
         Folder that answers and scores go into; what stands there already is not answered again.
-    adapter : Path, optional
-        Folder of an adapter; without it, the base model alone is examined.
+    adapters : Mapping[str, Path]
+        Folders of adapters, by the name that their results get; without any, the base model alone is examined.
     run : str
         The run that the adapter is of, for the record.
     scorings : tuple of str
@@ -69,7 +73,7 @@ class Examination:
     benchmarks: Mapping[str, Path]
     base_model: BaseModel
     results: Path
-    adapter: Path | None = None
+    adapters: Mapping[str, Path] = field(default_factory=dict)
     run: str = ""
     scorings: tuple[Scoring, ...] = SCORINGS
     limit: Annotated[int, between(0, 10**9)] = 0
@@ -116,8 +120,8 @@ class Evaluation:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def examine(examination: Examination, progress: Progress) -> dict[str, list[TaskScore]]:
-    """Answer all items that have no answer yet, and return the scores of the base model and of the adapter.
+class Sitting:
+    """One sitting: items are read at its begin, and the model is loaded once, when the first answer is wanted.
 
     Parameters
     ----------
@@ -129,32 +133,102 @@ def examine(examination: Examination, progress: Progress) -> dict[str, list[Task
     Raises
     ------
     EvaluationError
-        If an item cannot be asked, the adapter does not fit, or the folder holds the results of something else.
-    BaseModelError
-        If the base model cannot be loaded.
+        If an item cannot be asked.
     """
-    items = {name: _drawn(task(name).read(file), examination) for name, file in examination.benchmarks.items()}
-    who = [BASE] if examination.adapter is None else [BASE, ADAPTED]
-    for one in who:
-        _begin(examination.results / one, _evaluation(examination, adapted=one == ADAPTED))
-    examiner: Examiner | None = None
-    scores: dict[str, list[TaskScore]] = {one: [] for one in who}
-    for one in who:
-        for name, asked in items.items():
-            for scoring in examination.scorings:
-                folder = examination.results / one / name / scoring
-                folder.mkdir(parents=True, exist_ok=True)
-                there = _answered(folder / ANSWERS, asked)
-                rest = [item for item in asked if item.id not in there]
-                if rest:
-                    examiner = examiner or _examiner(examination)
-                    with examiner.wear(examination.adapter if one == ADAPTED else None):
-                        for batch in examiner.answers(task(name), scoring, rest):
-                            append_answers(batch, folder / ANSWERS)
-                            there |= {answer.id: answer for answer in batch}
-                            progress(one, name, scoring, len(there), len(asked))
-                scores[one].append(_write_score(folder, task(name), scoring, [there[item.id] for item in asked]))
-    return scores
+
+    def __init__(self, examination: Examination, progress: Progress) -> None:
+        self.examination = examination
+        self.progress = progress
+        self.items = {name: _drawn(task(name).read(file), examination) for name, file in examination.benchmarks.items()}
+
+    def score(self, who: str, adapter: Path | None = None) -> list[TaskScore]:
+        """Answer all items that have no answer yet below `who` in the results, and return the scores.
+
+        Raises
+        ------
+        EvaluationError
+            If the adapter does not fit, or the folder holds the results of something else.
+        BaseModelError
+            If the base model cannot be loaded.
+        """
+        self.begin(who, adapter)
+        return [
+            self._score(who, adapter, name, scoring) for name in self.items for scoring in self.examination.scorings
+        ]
+
+    def begin(self, who: str, adapter: Path | None = None) -> None:
+        """Write what the results below `who` are of, or hold what stands there to it."""
+        _begin(self.examination.results / who, _evaluation(self.examination, adapter))
+
+    def _score(self, who: str, adapter: Path | None, name: str, scoring: Scoring) -> TaskScore:
+        folder, asked = self.examination.results / who / name / scoring, self.items[name]
+        folder.mkdir(parents=True, exist_ok=True)
+        there = _answered(folder / ANSWERS, asked)
+        rest = [item for item in asked if item.id not in there]
+        if rest:
+            with self._examiner.wear(adapter):
+                for batch in self._examiner.answers(task(name), scoring, rest):
+                    append_answers(batch, folder / ANSWERS)
+                    there |= {answer.id: answer for answer in batch}
+                    self.progress(who, name, scoring, len(there), len(asked))
+        made = score(name, scoring, [there[item.id] for item in asked])
+        _write(folder / SCORE, made)
+        return made
+
+    @cached_property
+    def _examiner(self) -> "Examiner":
+        examination = self.examination
+        os.environ.update(OMP_NUM_THREADS=str(examination.threads), OMP_WAIT_POLICY="PASSIVE")
+        os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error")
+        from evaluator.scoring.examiner import Examiner
+        from fedlora.language_model.loading import load
+
+        model, tokenizer = load(
+            examination.base_model, precision=examination.base_precision, compute=examination.compute_precision
+        )
+        return Examiner(model, tokenizer, batch_tokens=examination.batch_tokens)
+
+
+def examine(examination: Examination, progress: Progress) -> dict[str, list[TaskScore]]:
+    """Score the base model and each adapter; see `Sitting`, also for what is raised."""
+    sitting = Sitting(examination, progress)
+    for who, adapter in examination.adapters.items():
+        sitting.begin(who, adapter)  # one that does not fit is named before anything is answered
+    return {who: sitting.score(who, adapter) for who, adapter in {BASE: None, **examination.adapters}.items()}
+
+
+def follow(
+    examination: Examination, checkpoints: Path, every: int, ended: Callable[[], bool], progress: Progress
+) -> None:
+    """Score the base model, and the adapter of each round that is there or comes, until the run has ended.
+
+    Parameters
+    ----------
+    examination : Examination
+        What to do, but for the adapters.
+    checkpoints : Path
+        The folder of the run's checkpoints.
+    every : int
+        Rounds divisible by this are scored, and the last one.
+    ended : callable
+        Says whether the run goes no further.
+    progress : callable
+        Is told of each batch.
+    """
+    sitting = Sitting(examination, progress)
+    sitting.score(BASE)
+    done: set[int] = set()
+    while True:
+        over = ended()  # asked before the look at the checkpoints, of which the last may come in between
+        found = sorted(checkpoint_folders(checkpoints))
+        for number, folder in found:
+            last = over and number == found[-1][0]
+            if number not in done and (number % every == 0 or last) and folder.is_dir():  # the run removes old ones
+                sitting.score(folder.name, folder)
+                done.add(number)
+        if over:
+            return
+        time.sleep(LOOK_SECONDS)
 
 
 def _drawn(items: Sequence[Item], examination: Examination) -> list[Item]:
@@ -165,23 +239,23 @@ def _drawn(items: Sequence[Item], examination: Examination) -> list[Item]:
     return [items[place] for place in sorted(places)]
 
 
-def _evaluation(examination: Examination, *, adapted: bool) -> Evaluation:
+def _evaluation(examination: Examination, folder: Path | None) -> Evaluation:
     """Describe what is examined; the adapter is held to the base model."""
     model, adapter_sha256 = examination.base_model, ""
-    if adapted and examination.adapter is not None:
-        adapter = open_adapter(examination.adapter)
+    if folder is not None:
+        adapter = open_adapter(folder)
         made_for = adapter.spec.base_model_sha256 if adapter.spec else model.sha256
         if made_for != model.sha256:
             raise EvaluationError(
-                f"the adapter {examination.adapter} was trained on {adapter.base_model} with the hash {made_for}, "
+                f"the adapter {folder} was trained on {adapter.base_model} with the hash {made_for}, "
                 f"not on {model.name} with {model.sha256}; name that base model with --base-model"
             )
-        adapter_sha256 = hashlib.sha256((examination.adapter / WEIGHTS).read_bytes()).hexdigest()
+        adapter_sha256 = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     return Evaluation(
         base_model=model.name,
         base_model_sha256=model.sha256,
         adapter_sha256=adapter_sha256,
-        run=examination.run if adapted else "",
+        run=examination.run if folder else "",
         kit_version=fedlora.__version__,
         versions={name: version(name) for name in LIBRARIES},
         precision=f"{examination.base_precision}, computed in {examination.compute_precision}",
@@ -224,26 +298,6 @@ def _answered(file: Path, items: Sequence[Item]) -> dict[str, Answer]:
     if strangers:
         raise EvaluationError(f"{file} answers an item that is not among those asked: {min(strangers)!r}")
     return there
-
-
-def _examiner(examination: Examination) -> "Examiner":
-    os.environ.update(OMP_NUM_THREADS=str(examination.threads), OMP_WAIT_POLICY="PASSIVE")
-    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error")
-    from evaluator.scoring.examiner import Examiner
-    from fedlora.language_model.loading import load
-
-    model, tokenizer = load(
-        examination.base_model,
-        precision=examination.base_precision,
-        compute=examination.compute_precision,
-    )
-    return Examiner(model, tokenizer, batch_tokens=examination.batch_tokens)
-
-
-def _write_score(folder: Path, of: ChoiceTask, scoring: str, answers: Sequence[Answer]) -> TaskScore:
-    made = score(of.name, scoring, answers)
-    _write(folder / SCORE, made)
-    return made
 
 
 def _write(file: Path, what: Evaluation | TaskScore) -> None:

@@ -48,12 +48,13 @@ class Examiner:
         self.batch_tokens = batch_tokens
         self.autocast = autocast
         self.context = int(getattr(model.config, "max_position_embeddings", None) or 2**31)
-        self.loaded: dict[Path, str] = {}
+        self.worn: Path | None = None
+        self.put_on = 0  # adapters so far
         ends = model.generation_config.eos_token_id if model.generation_config else None
         self.model_ends = {ends} if isinstance(ends, int) else set(ends or [tokenizer.eos_token_id])
 
     def wear(self, adapter: Path | None) -> AbstractContextManager[object]:
-        """Return a context in which the model has the adapter of the folder `adapter`, or none.
+        """Return a context in which the model has the adapter of the folder `adapter`, or none; one is held at a time.
 
         Raises
         ------
@@ -62,17 +63,19 @@ class Examiner:
         """
         if adapter is None:
             return self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
-        if adapter not in self.loaded:
-            name = f"adapter-{len(self.loaded)}"
+        if adapter != self.worn:
+            name = f"adapter-{self.put_on}"
             try:
                 if isinstance(self.model, PeftModel):
+                    before = self.model.active_adapter
                     self.model.load_adapter(str(adapter), name)
+                    self.model.set_adapter(name)
+                    self.model.delete_adapter(before)
                 else:
                     self.model = PeftModel.from_pretrained(self.model, str(adapter), adapter_name=name).eval()
             except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
                 raise EvaluationError(f"the adapter {adapter} does not fit this base model: {error}") from error
-            self.loaded[adapter] = name
-        self.model.set_adapter(self.loaded[adapter])
+            self.worn, self.put_on = adapter, self.put_on + 1
         return nullcontext()
 
     def answers(self, task: ChoiceTask, scoring: str, items: Sequence[Item]) -> Iterator[list[Answer]]:

@@ -16,7 +16,8 @@ from fedlora.errors import ConfigurationError
 from fedlora.recipes.recipe import BasePrecision, ComputePrecision
 
 if TYPE_CHECKING:
-    from evaluator.examination import Progress
+    from evaluator.examination import Examination, Progress
+    from superlink.runs import RunFolder
 
 __all__ = ["run"]
 
@@ -46,6 +47,16 @@ def run(
     scorings: Annotated[
         list[ScoringName] | None, typer.Option("--scoring", help="Which scoring; else both.", show_default=False)
     ] = None,
+    every: Annotated[
+        int,
+        typer.Option(
+            "--every",
+            min=0,
+            metavar="N",
+            help="Score each N-th round of the run and its last, and wait for those to come.",
+            show_default=False,
+        ),
+    ] = 0,
     limit: Annotated[int, typer.Option(min=0, help="Most items of a benchmark, drawn by --seed; 0 for all.")] = 0,
     seed: Annotated[int, typer.Option(help="For the draw.")] = 0,
     base_precision: Annotated[Precision, typer.Option(help="What weights are held in.")] = BF16,
@@ -62,17 +73,20 @@ def run(
     from fedlora.adapters.folder import open_adapter
     from fedlora.language_model import obtain
     from fedlora.language_model.cache import DEFAULT_BASE_MODEL
+    from superlink.runs import RunFolder
 
     files = dict(_pair(text) for text in sets)
     for name in files:
         task(name)  # a misspelt name is told before anything is loaded
-    folder = _adapter(of_run, runs, adapter)
+    if every and not of_run:
+        raise ConfigurationError("--every wants a run: name it with --run")
+    folder = _adapter(of_run, runs, adapter, wait=bool(every))
     named = base_model or (open_adapter(folder).base_model if folder else DEFAULT_BASE_MODEL)
     examination = Examination(
         benchmarks=files,
         base_model=obtain(named),
         results=results,
-        adapter=folder,
+        adapters={"adapted": folder} if folder and not every else {},
         run=of_run,
         scorings=tuple(one for one in SCORINGS if scorings is None or ScoringName(one) in scorings),
         limit=limit,
@@ -81,7 +95,10 @@ def run(
         compute_precision=cast("ComputePrecision", compute_precision.value),
         threads=threads,
     )
-    examine(examination, _progress())
+    if every:
+        _follow(examination, RunFolder(runs_folder(runs), of_run), every)
+    else:
+        examine(examination, _progress())
     if sys.stderr.isatty():
         typer.echo("", err=True)
     print_results(results, output)
@@ -96,19 +113,34 @@ def _pair(text: str) -> tuple[str, Path]:
     return name, Path(file)
 
 
-def _adapter(of_run: str, runs: Path | None, adapter: Path | None) -> Path | None:
-    """Return the folder of the adapter that is named, if one is."""
+def _follow(examination: "Examination", folder: "RunFolder", every: int) -> None:
+    """Score rounds as they come, behind everything else that wants the processor."""
+    from evaluator.examination import follow
+    from fedlora.adapters.checkpoint import CHECKPOINTS
+    from superlink.runs import verdict
+
+    os.nice(19)
+    follow(examination, folder.directory / CHECKPOINTS, every, lambda: verdict(folder).state.ended, _progress())
+
+
+def _adapter(of_run: str, runs: Path | None, adapter: Path | None, *, wait: bool) -> Path | None:
+    """Return the folder of the adapter that is named, if one is; with `wait`, once there is one."""
     from fedlora.adapters.checkpoint import CHECKPOINTS, checkpoint_folders
     from fedlora.errors import EvaluationError
     from fedlora.names import check_name
+    from superlink.runs import RunFolder, verdict
 
     if of_run and adapter is not None:
         raise ConfigurationError("--run and --adapter name two adapters; leave one of them out")
     if not of_run:
         return adapter
     directory = runs_folder(runs) / check_name(of_run, EvaluationError) / CHECKPOINTS
-    for _, newest in checkpoint_folders(directory):
-        return newest
+    while True:
+        for _, newest in checkpoint_folders(directory):
+            return newest
+        if not wait or verdict(RunFolder(runs_folder(runs), of_run)).state.ended:
+            break
+        time.sleep(1)
     raise EvaluationError(f"there is no checkpoint in {directory}; a run has one once its first round is done")
 
 

@@ -184,7 +184,7 @@ def _examination(model, adapter, folder, **changes):
         "benchmarks": {"medmcqa": _questions(folder / "questions.jsonl", 12)},
         "base_model": model,
         "results": folder / "results",
-        "adapter": adapter,
+        "adapters": {"adapted": adapter} if adapter else {},
         "base_precision": "fp32",
         "batch_tokens": 512,
     }
