@@ -81,7 +81,7 @@ class Examination:
     base_precision: BasePrecision = "bf16"
     compute_precision: ComputePrecision = "fp32"
     threads: int = 2
-    batch_tokens: int = 16384
+    batch_tokens: int = 4096
 
 
 @dataclass(frozen=True)

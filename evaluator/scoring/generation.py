@@ -78,7 +78,7 @@ class Generator:
     """
 
     def __init__(
-        self, reader: Reader, decode: Callable[[list[int]], str], ends: set[int], most_tokens: int = 16384
+        self, reader: Reader, decode: Callable[[list[int]], str], ends: set[int], most_tokens: int = 4096
     ) -> None:
         self.reader = reader
         self.decode = decode

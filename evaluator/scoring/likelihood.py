@@ -19,7 +19,7 @@ class Asked(NamedTuple):
 
 
 def log_likelihoods(
-    reader: Reader, asked: Sequence[Asked], most_tokens: int = 16384
+    reader: Reader, asked: Sequence[Asked], most_tokens: int = 4096
 ) -> Iterator[dict[int, list[float]]]:
     """Yield, batch by batch, the log-likelihood in nats of each continuation, by the prompt's place in `asked`.
 
