@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 import fedlora
-from fedlora.adapters.scores import read_scores
+from fedlora.adapters.scores import benchmark_scores, read_scores
 from fedlora.config import read_toml
 from fedlora.environment import check_rendered_version
 from fedlora.errors import AdapterError, FedloraError, RunError
@@ -157,16 +157,19 @@ class CoordinatorSeries:
 
     def _scores(self) -> Iterator[Sample]:
         for name in self._shown:
-            file = RunFolder(self.settings.runs, name).scores
-            if file.exists():
-                try:
-                    scores = read_scores(file)
-                except AdapterError as error:
-                    self._say(f"the score of run {name}", str(error))
-                    continue
-                for model, score in (("base", scores.base), ("adapted", scores.adapted)):
-                    labels = {"run": name, "model": model, "benchmark": score.measure}
-                    yield Sample("fedlora_evaluation_score_ratio", score.accuracy, labels)
+            folder = RunFolder(self.settings.runs, name)
+            try:
+                found = benchmark_scores(folder.benchmarks)
+                if folder.scores.exists():
+                    scores = read_scores(folder.scores)
+                    for model, score in (("base", scores.base), ("adapted", scores.adapted)):
+                        found[model, score.measure] = score.accuracy
+            except AdapterError as error:
+                self._say(f"the score of run {name}", str(error))
+                continue
+            for (model, benchmark), accuracy in found.items():
+                labels = {"run": name, "model": model, "benchmark": benchmark}
+                yield Sample("fedlora_evaluation_score_ratio", accuracy, labels)
 
     def _of_machine(self) -> Iterator[Sample]:
         own = self.settings

@@ -53,6 +53,11 @@ class RunFolder:
         return self.directory / "scores.json"
 
     @property
+    def benchmarks(self) -> Path:
+        """The folder of the scores of its rounds in benchmarks, if ``fedlora benchmark run`` was asked for some."""
+        return self.directory / "benchmarks"
+
+    @property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints of aggregated rounds."""
         return Checkpoints(self.directory / CHECKPOINTS)

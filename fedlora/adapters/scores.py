@@ -9,7 +9,7 @@ from typing import Any
 from fedlora.config import from_mapping
 from fedlora.errors import AdapterError, ConfigurationError
 
-__all__ = ["Score", "Scores", "read_scores"]
+__all__ = ["Score", "Scores", "benchmark_scores", "read_scores"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,31 @@ def read_scores(file: Path) -> Scores:
         return from_mapping(Scores, known, origin=f"the scores {file}")
     except (ConfigurationError, AttributeError) as error:
         raise AdapterError(f"{file} holds no scores of the evaluator: {error}") from error
+
+
+def benchmark_scores(folder: Path) -> dict[tuple[str, str], float]:
+    """Return what ``fedlora benchmark run`` has left in `folder` of the base model and of the newest round.
+
+    Returns
+    -------
+    dict
+        Accuracy from 0 to 1 by model, ``base`` or ``adapted``, and by benchmark and scoring, as ``tfns by likelihood``.
+
+    Raises
+    ------
+    AdapterError
+        If a file there is something else.
+    """
+    rounds = sorted(entry for entry in folder.glob("round-*") if entry.is_dir())
+    found: dict[tuple[str, str], float] = {}
+    for model, results in (("base", folder / "base"), *(("adapted", entry) for entry in rounds[-1:])):
+        for file in sorted(results.glob("*/*/score.json")):
+            try:
+                accuracy = float(json.loads(file.read_text(encoding="utf-8"))["accuracy"]["value"])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise AdapterError(f"{file} holds no score of a benchmark: {type(error).__name__}: {error}") from error
+            found[model, f"{file.parents[1].name} by {file.parent.name}"] = accuracy
+    return found
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

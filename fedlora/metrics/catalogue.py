@@ -391,8 +391,9 @@ CATALOGUE = (
         "gauge",
         Area.TRAINING,
         ("run", "model", "benchmark"),
-        "Accuracy on held-out records, from 0 to 1",
-        "By the evaluator, from `scores.json` in the run's folder; n and interval stand there.",
+        "Accuracy on held-out records or in a benchmark, from 0 to 1",
+        "By the evaluator, from `scores.json` and `benchmarks/` in the run's folder: of the base model and of the "
+        "newest round that was scored; n and intervals stand there.",
         needs="evaluator",
     ),
     # --- resources ---

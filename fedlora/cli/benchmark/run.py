@@ -28,7 +28,6 @@ BF16, FP32 = Precision("bf16"), Computing("fp32")
 
 
 def run(
-    results: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for answers and scores.", show_default=False)],
     sets: Annotated[
         list[str],
         typer.Option(
@@ -38,6 +37,14 @@ def run(
             show_default=False,
         ),
     ],
+    results: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]",
+            help="Folder for answers and scores; with --run, else the folder of benchmarks in the run's.",
+            show_default=False,
+        ),
+    ] = None,
     of_run: Annotated[str, typer.Option("--run", metavar="NAME", help="Score this run's newest adapter.")] = "",
     runs: RunsOption = None,
     adapter: Annotated[Path | None, typer.Option(metavar="DIR", help="Score this adapter.", show_default=False)] = None,
@@ -75,6 +82,10 @@ def run(
     from fedlora.language_model.cache import DEFAULT_BASE_MODEL
     from superlink.runs import RunFolder
 
+    if results is None:
+        if not of_run:
+            raise ConfigurationError("name a folder for the results, or a run with --run")
+        results = RunFolder(runs_folder(runs), of_run).benchmarks
     files = dict(_pair(text) for text in sets)
     for name in files:
         task(name)  # a misspelt name is told before anything is loaded

@@ -204,7 +204,7 @@ def _run(name: str, scrape: Scrape, history: History) -> Run:
         forecast_bytes=value("run_forecast_bytes"),
         participants=scrape.by("stage", "fedlora_round_participants", run=name),
         budgets={what: Budget(limits.get(what), used.get(what)) for what in limits | used},
-        scores=scrape.by("model", "fedlora_evaluation_score_ratio", run=name),
+        scores=scrape.mean("model", "fedlora_evaluation_score_ratio", run=name),
         phases=history.phases(ROUND_PHASES, name),
         turn_phases=history.phases(TURN_PHASES, name),
         phases_recent=history.recent(name),

@@ -170,6 +170,19 @@ def test_scores_are_shown_once_there_are_any(tmp_path, shown):
     assert shown()['fedlora_evaluation_score_ratio{benchmark="label accuracy",model="adapted",run="first"}'] == 0.925
 
 
+def test_of_benchmarks_the_newest_round_is_shown_beside_the_base_model(tmp_path, shown):
+    folder = submitted(tmp_path, "first")
+    for who, accuracy in (("base", 0.25), ("round-0005", 0.5), ("round-0010", 0.75)):
+        file = folder.benchmarks / who / "tfns" / "likelihood" / "score.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"accuracy": {"value": accuracy}}))
+    found = {key: value for key, value in shown().items() if "score" in key}
+    of = 'fedlora_evaluation_score_ratio{{benchmark="tfns by likelihood",model="{}",run="first"}}'
+    assert found == {of.format("base"): 0.25, of.format("adapted"): 0.75}
+    file.write_text("{}")
+    assert not [key for key in shown() if "score" in key]
+
+
 def test_nodes_are_seen_as_the_keeper_noted_them(tmp_path, shown):
     note_presence(tmp_path, {"a": "online", "b": "registered"})
     seen = shown()['fedlora_node_last_seen_timestamp_seconds{node="a"}']
