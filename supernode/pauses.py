@@ -1,13 +1,17 @@
 """How long a node waits between two looks: short while something is under way, long when nothing happens.
 
 Flower's own waits are fixed: 3 s for a message, half a second for an answer and for each part of one, and a second and
-more, doubled each time, for the parts of a message that the worker begins to fetch before the node has them. In a round
-without work they were nearly all of its time.
+more, doubled each time, for the parts of a message that node or worker begins to fetch before they are there. In a
+round without work they were nearly all of its time.
 """
 
 import time
 
-__all__ = ["AnswerPauses", "PickUp", "TaskPauses"]
+__all__ = ["PARTS", "AnswerPauses", "PickUp", "TaskPauses"]
+
+# Of looks for a part of a message that is not there yet, as Flower's functions name them: its sender announces a
+# message before it sends the parts. Flower waits a second after the first miss, up to ten after others, 500 times.
+PARTS = {"initial_backoff": 0.02, "backoff_cap": 0.5, "max_tries_per_object": None}
 
 
 class PickUp:

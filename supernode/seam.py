@@ -10,7 +10,8 @@ eight functions that this yields. `install` puts our factory in its place, which
 - ``pull`` and ``confirm`` turn RunNotRunningException into an ordinary error. A run that ends while its message is
   pulled would leave half of a task behind otherwise, on which the worker waits for ever; after an ordinary error Flower
   cleans up.
-- ``confirm`` says when an answer is waited for from; Flower's loop then looks for it more often than every half second.
+- ``confirm`` says when an answer is waited for from; Flower's loop then looks for it more often than every half second,
+  and for parts of messages more often than every second (`supernode.pauses`).
 - Whatever carries a message, from asking for its run to pushing its answer, is metered: bytes on the wire and remote
   calls, by run.
 
@@ -21,6 +22,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import flwr.supernode.start_client_internal as flower
@@ -33,7 +35,7 @@ from flwr.supercore.run import Run, RunNotRunningException
 
 from supernode.fleet import observed_fleet_stub
 from supernode.guard import REFUSED, Guard
-from supernode.pauses import AnswerPauses, PickUp
+from supernode.pauses import PARTS, AnswerPauses, PickUp
 from supernode.settings import NodeSettings
 from supernode.traffic import Direction, Traffic
 from supernode.wire_meter import WireMeter
@@ -44,6 +46,7 @@ log = logging.getLogger("fedlora.supernode")
 Received = tuple[Message, ObjectTree]
 FACTORY = "grpc_request_response"  # where Flower's supernode looks its connection up
 CLOCK = "time"  # what its loop sleeps with
+FETCH = "pull_objects"  # what it fetches the parts of a message with
 
 
 class Seam:
@@ -183,6 +186,7 @@ def install(settings: NodeSettings, guard: Guard | None) -> None:
 
     setattr(flower, FACTORY, connection)
     setattr(flower, CLOCK, answers)
+    setattr(flower, FETCH, partial(getattr(flower, FETCH), **PARTS))
 
 
 def _short(error: Exception) -> str:

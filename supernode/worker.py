@@ -36,7 +36,7 @@ from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, 
 from fedlora.log import show
 from supernode.client_app import app
 from supernode.guard import REFUSED
-from supernode.pauses import TaskPauses
+from supernode.pauses import PARTS, TaskPauses
 
 __all__ = ["Worker", "main"]
 
@@ -134,14 +134,8 @@ class Worker:
 
 
 def _look_often_for_parts() -> None:
-    """Have Flower look for the parts of a message every 0.02 to 0.25 s, as long as it would.
-
-    A task is there as soon as its message is announced, and is taken while the node still fetches the message: after
-    the first miss Flower would wait a second, and up to ten where the road is slow.
-    """
-    fetch = getattr(run_clientapp, FETCH)
-    often = {"initial_backoff": TaskPauses.FASTEST, "backoff_cap": TaskPauses.SLOWEST, "max_tries_per_object": None}
-    setattr(run_clientapp, FETCH, partial(fetch, **often))
+    """Shorten the waits for the parts of a message: a task is there, and taken, while the node still fetches them."""
+    setattr(run_clientapp, FETCH, partial(getattr(run_clientapp, FETCH), **PARTS))
 
 
 def main() -> int:
