@@ -16,6 +16,7 @@ Last comes the token itself. Whoever ends without having said all that has not p
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -29,6 +30,8 @@ __all__ = ["LANGUAGES", "WORK", "Language"]
 
 WORK = "/tmp"  # noqa: S108 - the sandbox's own: empty, of bounded size, and gone with it
 INSIDE = "/program"
+# The channel comes as standard input, since a shell can move no descriptor above 9. The program has none.
+TAKE_CHANNEL = "exec 3<&0 </dev/null; "
 # Words that no macro can be called, so that no #undef may name them.
 OPERATORS = {"and", "and_eq", "bitand", "bitor", "compl", "not", "not_eq", "or", "or_eq", "xor", "xor_eq", "defined"}
 
@@ -45,8 +48,8 @@ class Language:
         Executables that must be there, and what to install for each.
     says : tuple of str
         What a program says before the token.
-    command : callable
-        Returns the command line, given the channel's descriptor and the program.
+    script : callable
+        Returns the shell's commands that run a program; the channel is descriptor 3.
     files : callable
         Returns the files of a program by their paths inside the sandbox.
     mounts : callable
@@ -56,9 +59,13 @@ class Language:
     title: str
     needs: Mapping[str, str]
     says: tuple[str, ...]
-    command: Callable[[int, Program], list[str]]
+    script: Callable[[Program], str]
     files: Callable[[Program], Mapping[str, str]]
     mounts: Callable[[], list[Path]]
+
+    def command(self, program: Program) -> list[str]:
+        """Return the command that runs `program` inside; its standard input is the channel."""
+        return ["/bin/sh", "-c", TAKE_CHANNEL + self.script(program)]
 
     def missing(self) -> list[str]:
         """Return what this machine lacks for it, each with what to install."""
@@ -74,8 +81,9 @@ def _python() -> str:
     return os.path.realpath(sys.executable)
 
 
-def _python_command(channel: int, program: Program) -> list[str]:
-    return [_python(), "-I", "-S", "-B", f"{INSIDE}/harness.py", str(channel), f"{INSIDE}/program.py", program.entry]
+def _python_script(program: Program) -> str:
+    command = [_python(), "-I", "-S", "-B", f"{INSIDE}/harness.py", f"{INSIDE}/program.py", program.entry]
+    return f"exec {shlex.join(command)}"
 
 
 def _python_files(program: Program) -> dict[str, str]:
@@ -90,21 +98,20 @@ def _executable(name: str) -> Path:
     return Path(os.path.realpath(shutil.which(name) or name))
 
 
-def _node_command(channel: int, _program: Program) -> list[str]:
-    return [str(_executable("node")), f"{INSIDE}/harness.js", str(channel), f"{INSIDE}/program.js"]
+def _node_script(_program: Program) -> str:
+    return f"exec {shlex.join([str(_executable('node')), f'{INSIDE}/harness.js', f'{INSIDE}/program.js'])}"
 
 
 def _node_files(program: Program) -> dict[str, str]:
     return {f"{INSIDE}/harness.js": _harness("node_harness.js"), f"{INSIDE}/program.js": program.code}
 
 
-def _cpp_command(channel: int, _program: Program) -> list[str]:
-    script = (
-        f"echo compiling >&{channel}; "
-        f"g++ -std=c++17 -Wl,--wrap=main -o program {INSIDE}/harness.cpp {INSIDE}/program.cpp {channel}>&- || exit 1; "
-        f"echo started >&{channel}; exec ./program {channel}"
+def _cpp_script(_program: Program) -> str:
+    sources = f"{INSIDE}/harness.cpp {INSIDE}/program.cpp"
+    return (
+        f"echo compiling >&3; g++ -std=c++17 -Wl,--wrap=main -o program {sources} 3>&- || exit 1; "
+        "echo started >&3; exec ./program"
     )
-    return ["/bin/sh", "-c", script]
 
 
 def _cpp_files(program: Program) -> dict[str, str]:
@@ -123,13 +130,13 @@ def _undefined(tests: str) -> str:
 
 LANGUAGES = {
     "python": Language(
-        "Python", {}, ("started", "length", "tests", "token"), _python_command, _python_files, _python_mounts
+        "Python", {}, ("started", "length", "tests", "token"), _python_script, _python_files, _python_mounts
     ),
     "javascript": Language(
         "JavaScript",
         {"node": "Node.js, Debian's package nodejs"},
         ("started", "length", "tests", "token"),
-        _node_command,
+        _node_script,
         _node_files,
         lambda: [_executable("node")],
     ),
@@ -137,7 +144,7 @@ LANGUAGES = {
         "C++",
         {"g++": "the GNU C++ compiler, Debian's package g++"},
         ("compiling", "started", "token"),
-        _cpp_command,
+        _cpp_script,
         _cpp_files,
         list,
     ),

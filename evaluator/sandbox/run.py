@@ -78,7 +78,7 @@ def run(program: Program, limits: Limits = DEFAULT) -> Verdict:
         told, telling = os.pipe()
         stack.callback(os.close, told)
         command = bubblewrap.command(
-            language.command(theirs.fileno(), program),
+            language.command(program),
             limits,
             contents=contents,
             mounts=language.mounts(),
@@ -90,10 +90,10 @@ def run(program: Program, limits: Limits = DEFAULT) -> Verdict:
             process = subprocess.Popen(
                 command,
                 env={},
-                stdin=subprocess.DEVNULL,
+                stdin=theirs,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(theirs.fileno(), filtered, telling, *contents.values()),
+                pass_fds=(filtered, telling, *contents.values()),
                 cwd="/",
             )
         finally:

@@ -1,4 +1,4 @@
-// Runs a JavaScript program and then its tests: node node_harness.js CHANNEL PROGRAM. The conversation over CHANNEL is
+// Runs a JavaScript program and then its tests: node node_harness.js PROGRAM. The conversation over descriptor 3 is
 // languages.py's. What the harness needs once the program has run, it holds in constants from before.
 "use strict";
 const assert = require("node:assert");
@@ -10,8 +10,8 @@ const decoder = new TextDecoder();
 const decode = decoder.decode.bind(decoder);
 const loaded = require;
 
-const channel = Number(process.argv[2]);
-const code = readFileSync(process.argv[3], "utf8");
+const channel = 3;
+const code = readFileSync(process.argv[2], "utf8");
 process.argv.length = 2;
 const kept = getOwnPropertyDescriptors(assert);
 

@@ -1,6 +1,6 @@
 """Runs a Python program and then its tests; a program in the sandbox, which imports nothing of fedlora.
 
-``python -I -S python_harness.py CHANNEL PROGRAM ENTRY``. The conversation over CHANNEL is ``languages.py``'s. What the
+``python -I -S python_harness.py PROGRAM ENTRY``. The conversation over descriptor 3 is ``languages.py``'s. What the
 harness needs once the program has run, it holds in local names from before.
 """
 
@@ -24,7 +24,7 @@ RESTORED = (builtins, collections, copy, functools, itertools, math, os, random,
 
 def main() -> None:
     """Run the program, ask for its tests, run them, ask for the proof that they have ended, and hand it over."""
-    channel, file, entry = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    channel, file, entry = 3, sys.argv[1], sys.argv[2]
     read, write, execute, compiled = os.read, os.write, exec, compile
     quiet = (sys.settrace, sys.setprofile, threading.settrace, threading.setprofile)
     modules = sys.modules

@@ -1,10 +1,13 @@
 """The sandbox: programs that behave pass, hostile ones fail, and neither leaves anything behind."""
 
+import json
 import os
+import re
 import shutil
 import socket
 import threading
-import time
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,8 @@ from fedlora.errors import EvaluationError
 
 MIB = 2**20
 LANGUAGES = ("python", "javascript", "c++")
+CANARY = "a canary that no program may read"
+HOSTILE = tomllib.loads((Path(__file__).parent / "hostile.toml").read_text())
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -48,35 +53,42 @@ def nothing_left(tmp_path):
                     found.append(f"{process.name}: {command}")
         return found
 
-    before = (
-        strangers(),
-        len(list(Path("/proc/self/fd").iterdir())),
-        set(os.listdir("/tmp")),
-        set(os.listdir("/dev/shm")),
-    )
+    def there():
+        return strangers(), len(list(Path("/proc/self/fd").iterdir())), set(Path("/dev/shm").iterdir())
+
+    before = there()
     yield
-    assert strangers() == before[0]
-    assert len(list(Path("/proc/self/fd").iterdir())) == before[1]
-    assert set(os.listdir("/dev/shm")) == before[3]
-    ours = {name for name in set(os.listdir("/tmp")) - before[2] if "hostile" in name}
-    assert not ours
+    assert there() == before
 
 
 # What behaves, in each language.
 
+PYTHON_TESTS = """
+import math
+def check(add):
+    assert math.fabs(add(1, 2) - 3) < 1e-6
+    assert abs(add(1, 2) - 3) < 1e-6
+
+check(add)
+"""
 JS_TESTS = "const assert = require('node:assert');\nfunction test() {\n  assert.deepEqual(add(1, 2), 3);\n}\ntest();\n"
 CPP = "#include<assert.h>\n#include<bits/stdc++.h>\nlong add(long a, long b) {\n"
 CPP_TESTS = "}\nint main() {\n    auto candidate = add;\n    assert(candidate((1), (2)) == (3));\n}\n"
 RIGHT = {
-    "python": Program("python", "def add(a, b):\n    return a + b\n", "assert add(1, 2) == 3", entry="add"),
+    "python": Program("python", "def add(a, b):\n    return a + b\n", PYTHON_TESTS, entry="add"),
     "javascript": Program("javascript", "function add(a, b) {\n  return a + b;\n}\n", JS_TESTS),
     "c++": Program("c++", f"{CPP}  return a + b;\n", CPP_TESTS),
 }
 WRONG = {
-    "python": Program("python", "def add(a, b):\n    return a - b\n", "assert add(1, 2) == 3", entry="add"),
+    "python": Program("python", "def add(a, b):\n    return a - b\n", PYTHON_TESTS, entry="add"),
     "javascript": Program("javascript", "function add(a, b) {\n  return a - b;\n}\n", JS_TESTS),
     "c++": Program("c++", f"{CPP}  return a - b;\n", CPP_TESTS),
 }
+
+
+def python(code):
+    """Return a program in Python that is tested by nothing but running it."""
+    return Program("python", code, "assert True", seconds=20.0)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -151,297 +163,191 @@ def test_programs_at_the_same_time_do_not_meet():
 
 # What is hostile. Each ends as a failed item; the fixture above sees to what it leaves.
 
-LISTEN = "127.0.0.1"
-CANARY = "a canary that no program may read"
 
-
-def fails(program: Program, *outcomes: str, limits: Limits = Limits()):
-    """Return the verdict on a program that must not pass, and must end in time."""
-    began = time.monotonic()
-    verdict = run(program, limits)
-    assert time.monotonic() - began < 60
+def fails(program, *outcomes, limits=None):
+    """Return the verdict on a program that must not pass."""
+    verdict = run(program, limits or Limits())
     assert not verdict.passed, verdict
-    if outcomes:
-        assert verdict.outcome in outcomes, verdict
+    assert not outcomes or verdict.outcome in outcomes, verdict
     return verdict
 
 
-BOMBS = {
-    "fork bomb": ("python", "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass\n"),
-    "fork bomb of sessions": (
-        "python",
-        "import os\nfor _ in range(30):\n    if os.fork() == 0:\n        os.setsid()\n        while True:\n"
-        "            try:\n                os.fork()\n            except OSError:\n                pass\n"
-        "while True: pass\n",
-    ),
-    "infinite loop": ("python", "while True:\n    pass\n"),
-    "infinite loop, deaf": ("python", "import os\nos.closerange(0, 1000)\nwhile True:\n    pass\n"),
-    "infinite loop, signals ignored": (
-        "python",
-        "import signal\nfor one in range(1, 65):\n    try:\n        signal.signal(one, signal.SIG_IGN)\n"
-        "    except (OSError, ValueError):\n        pass\nwhile True: pass\n",
-    ),
-    "sleep": ("python", "import time\ntime.sleep(1000)\n"),
-    "infinite loop in JavaScript": ("javascript", "while (true);"),
-    "timer that never ends": ("javascript", "setInterval(() => {}, 1000); function add(a, b) { return 3; }"),
-}
+def hostile(kind):
+    """Parametrize a test by the hostile programs of a kind."""
+    ones = [(one["language"], one["code"]) for one in HOSTILE[kind]]
+    return pytest.mark.parametrize(
+        ("language", "code"), ones, ids=[f"{one['language']}: {one['name']}" for one in HOSTILE[kind]]
+    )
 
 
-@pytest.mark.parametrize("name", BOMBS)
-def test_what_never_ends(name):
-    language, code = BOMBS[name]
-    tests = {"python": "assert True", "javascript": "function add(){ return 3 }\n" + JS_TESTS}[language]
-    fails(Program(language, code, tests, seconds=1.0), "timeout")
+def asked(language, code, seconds=10.0):
+    """Return the program whose function `code` is, with the tests of its language."""
+    start = f"{CPP}{code}\n" if language == "c++" else code
+    return replace(RIGHT[language], code=start, seconds=seconds)
 
 
-def test_a_loop_in_cpp():
-    fails(Program("c++", f"{CPP} while (true) {{ a += b; }}\n", CPP_TESTS, seconds=1.0), "timeout")
+@hostile("endless")
+def test_what_never_ends(language, code):
+    fails(asked(language, code, seconds=1.0), "timeout")
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "held = []\nwhile True:\n    held.append(bytearray(2**20))\n",
-        "import os\nfor _ in range(8):\n    if os.fork() == 0:\n        break\nheld = []\nwhile True:\n    held.append(bytearray(2**20))\n",
-        "import mmap\nheld = []\nwhile True:\n    one = mmap.mmap(-1, 2**20)\n    one.write(b'x' * 2**20)\n    held.append(one)\n",
-        "held = bytearray(10**11)\n",
-    ],
-    ids=["one process", "many processes, none of them large", "shared memory", "all at once"],
-)
-def test_a_memory_bomb(code):
-    verdict = fails(Program("python", code, "assert True", seconds=20.0), limits=Limits(memory=256 * MIB))
-    assert verdict.outcome in ("memory", "failed"), verdict
+@hostile("memory")
+def test_what_takes_memory(language, code):
+    verdict = fails(asked(language, code, 30.0), "memory", "failed", limits=Limits(memory=512 * MIB))
+    assert verdict.outcome == "memory" or re.search("MemoryError|heap|alloc|memory", verdict.stderr), verdict
 
 
-def test_a_memory_bomb_in_other_languages():
-    limits = Limits(memory=512 * MIB)
-    hold = "const held = []; while (true) held.push(Buffer.alloc(1 << 20, 1));"
-    fails(Program("javascript", hold, JS_TESTS, seconds=20.0), "memory", "failed", limits=limits)
-    hold = f"{CPP} std::vector<std::string> held; while (true) held.emplace_back(1 << 20, 'x');\n"
-    fails(Program("c++", hold, CPP_TESTS, seconds=20.0), "memory", "failed", limits=limits)
+@hostile("killer")
+def test_what_kills(language, code):
+    fails(asked(language, code), "failed", "unproven")
+
+
+@hostile("early")
+def test_ending_early_is_no_pass(language, code):
+    fails(asked(language, code), "unproven", "failed")
+
+
+@hostile("trick")
+def test_tests_cannot_be_tricked_away(language, code):
+    fails(asked(language, code), "unproven", "failed", "uncompiled")
 
 
 def test_endless_output():
-    verdict = fails(Program("python", "while True:\n    print('x' * 10**6)\n", "assert True", seconds=20.0), "output")
+    verdict = fails(python("while True:\n    print('x' * 10**6)"), "output")
     assert len(verdict.stdout) <= 2000
 
 
-def test_a_bomb_for_the_compiler():
-    limits = Limits(memory=256 * MIB, preparation=5.0)
-    code = '#include <array>\ntemplate<int N> struct A { A<N + 1> a; A<N + 2> b; };\nA<0> a;\n#include "/dev/zero"\n'
-    fails(Program("c++", code, CPP_TESTS), "uncompiled", "memory", "timeout", limits=limits)
+@pytest.mark.parametrize(
+    "code", ['#include "/dev/zero"\n', "template<int N> struct A { A<N + 1> a; A<N + 2> b; };\nA<0> a;\n"]
+)
+def test_a_bomb_for_the_compiler(code):
+    limits = Limits(memory=512 * MIB, preparation=5.0)
+    fails(Program("c++", code, CPP_TESTS), "uncompiled", "memory", "timeout", "output", limits=limits)
 
 
 @pytest.mark.parametrize(
-    "place", ["huge", "/dev/shm/hostile", "/usr/hostile", "/hostile", "/program/hostile", "/dev/hostile"]
+    "place",
+    ["huge", "/dev/shm/hostile", "/usr/hostile", "/hostile", "/program/hostile", "/dev/hostile", "/etc/hostile"],
 )
 def test_a_huge_file_or_one_elsewhere(place):
     """In the work folder there is an end to it; elsewhere there is no beginning."""
     code = f"with open({place!r}, 'wb') as file:\n    while True:\n        file.write(bytes(2**20))\n"
-    verdict = fails(Program("python", code, "assert True", seconds=20.0))
+    verdict = fails(python(code))
     assert ("File too large" if place == "huge" else "Read-only file system") in verdict.stderr
     assert not Path(place).exists()
 
 
 def test_many_files_fill_the_work_folder_and_nothing_else():
-    code = "n = 0\nwhile True:\n    n += 1\n    open(str(n), 'wb').write(bytes(2**20))\n"
-    assert "No space left" in fails(Program("python", code, "assert True", seconds=20.0)).stderr
+    code = "for n in range(10**6):\n    open(str(n), 'wb').write(bytes(2**20))\n"
+    assert "No space left" in fails(python(code)).stderr
 
 
 def test_files_of_the_host_cannot_be_read(tmp_path):
     secret = tmp_path / "canary"
     secret.write_text(CANARY)
-    tmp_path.chmod(0o755)
-    secret.chmod(0o644)
-    for place in (secret, "/etc/passwd", "/proc/1/environ", "/proc/self/environ", "/root/.bashrc", "/sys/kernel"):
-        verdict = fails(Program("python", f"print(open({str(place)!r}).read())", "assert True"))
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    for place in (
+        secret,
+        "/etc/passwd",
+        "/proc/1/environ",
+        "/proc/self/environ",
+        Path.home() / ".bashrc",
+        "/sys/kernel",
+    ):
+        verdict = fails(python(f"print(open({str(place)!r}).read())"))
         assert "No such file" in verdict.stderr, verdict
         assert not verdict.stdout
-    inherited = f"import os\nfor n in range(3, 128):\n    try:\n        print(n, os.read(n, 0) or os.readlink(f'/proc/self/fd/{{n}}'))\n    except OSError:\n        pass\n"
-    assert run(Program("python", inherited, "assert True")).passed
 
 
 def test_a_symlink_leads_nowhere(tmp_path):
     (tmp_path / "canary").write_text(CANARY)
-    code = f"import os\nos.symlink({str(tmp_path)!r}, 'out')\nprint(os.listdir('out'))"
-    assert "No such file" in fails(Program("python", code, "assert True")).stderr
-    code = f"import os\nos.symlink({str(tmp_path)!r}, 'out')\nopen('out/hostile', 'w').write('x')"
-    fails(Program("python", code, "assert True"))
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["canary"]
+    link = f"import os\nos.symlink({str(tmp_path)!r}, 'out')\n"
+    assert "No such file" in fails(python(f"{link}print(os.listdir('out'))")).stderr
+    assert "No such file" in fails(python(f"{link}open('out/hostile', 'w').write('x')")).stderr
+    assert [one.name for one in tmp_path.iterdir()] == ["canary"]
 
 
-def test_what_a_program_sees():
+def test_what_a_program_sees(monkeypatch):
     """Its environment, its descriptors and its processes are its own."""
-    os.environ["FEDLORA_SECRET"] = CANARY
-    seen = (
-        "import os, sys, fcntl\n"
-        "print(sorted(os.environ), os.getcwd(), sorted(os.listdir('/')), os.getpid() < 10, os.uname().nodename)\n"
-        "def is_open(n):\n    try:\n        return bool(fcntl.fcntl(n, fcntl.F_GETFD) + 1)\n    except OSError:\n        return False\n"
-        "print(sum(is_open(n) for n in range(128)), sys.argv, os.getuid() != 0)\n"
-    )
-    verdict = run(Program("python", seen, "assert True"))
-    first, second = verdict.stdout.splitlines()
-    assert first.startswith("['HOME', 'LANG', 'LC_CTYPE', 'PATH', 'PWD', 'TMPDIR'] /tmp") or first.startswith(
-        "['HOME', 'LANG', 'PATH', 'PWD', 'TMPDIR'] /tmp"
-    )
-    assert first.endswith("True sandbox")
-    assert not {"home", "work", "proc", "var", "sys", "mnt", "srv"} & set(first.split("'"))
-    assert second == "4 [''] True", "standard streams and the channel"
+    monkeypatch.setenv("FEDLORA_SECRET", CANARY)
+    code = """
+import fcntl, json, os, sys
+def is_open(number):
+    try:
+        return fcntl.fcntl(number, fcntl.F_GETFD) >= 0
+    except OSError:
+        return False
+told = {
+    "environment": sorted(set(os.environ) - {"LC_CTYPE"}),
+    "root": sorted(os.listdir("/")),
+    "descriptors": [number for number in range(128) if is_open(number)],
+    "arguments": sys.argv,
+    "folder": os.getcwd(),
+    "name": os.uname().nodename,
+    "root user": os.getuid() == 0,
+    "first processes": os.getpid() < 10,
+}
+print(json.dumps(told))
+"""
+    told = json.loads(run(python(code)).stdout)
+    assert not {"home", "work", "proc", "var", "sys", "mnt", "srv", "opt"} & set(told.pop("root"))
+    assert told == {
+        "environment": ["HOME", "LANG", "PATH", "PWD", "TMPDIR"],
+        "descriptors": [0, 1, 2, 3],
+        "arguments": [""],
+        "folder": "/tmp",
+        "name": "sandbox",
+        "root user": False,
+        "first processes": True,
+    }
 
 
 def test_no_network_not_even_loopback():
-    with socket.create_server((LISTEN, 0)) as server:
+    with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.2)
         port = server.getsockname()[1]
-        connect = f"import socket\nsocket.create_connection(({LISTEN!r}, {port}), 2).send(b'x')"
-        assert "Operation not permitted" in fails(Program("python", connect, "assert True")).stderr
-        script = f"require('net').connect({port}, '{LISTEN}').on('connect', () => console.log('hostile'));"
-        assert "hostile" not in fails(Program("javascript", script, JS_TESTS)).stdout
+        connect = f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 2).send(b'x')"
+        assert "Operation not permitted" in fails(python(connect)).stderr
+        script = f"require('net').connect({port}, '127.0.0.1').on('connect', () => console.log('connected'));"
+        assert "connected" not in fails(asked("javascript", script)).stdout
         with pytest.raises(TimeoutError):
             server.accept()
-    for family in ("AF_NETLINK", "AF_PACKET", "AF_VSOCK", "AF_ALG", "AF_INET6"):
-        fails(
-            Program("python", f"import socket\nsocket.socket(socket.{family}, socket.SOCK_RAW)", "assert True"),
-            "failed",
-        )
+
+
+@pytest.mark.parametrize("family", ["AF_INET6", "AF_NETLINK", "AF_PACKET", "AF_VSOCK", "AF_ALG"])
+def test_no_socket_of_another_kind(family):
+    code = f"import socket\nsocket.socket(socket.{family}, socket.SOCK_RAW)"
+    assert "Operation not permitted" in fails(python(code), "failed").stderr
 
 
 @pytest.mark.parametrize(
-    "code",
-    [
-        "import os\nos.kill(os.getppid(), 9)\nos.kill(1, 9)\nos._exit(0)",
-        "import os\nos.kill(-1, 9)",
-        "import os\nos.killpg(0, 9)",
-        "import os\nfor n in range(2, 99999):\n    try:\n        os.kill(n, 9)\n    except OSError:\n        pass",
-    ],
-    ids=["parent", "all", "group", "each"],
+    "words", ["unshare -Ur true", "unshare -n true", "setpriv --reuid 0 true", "mount -t tmpfs x ."]
 )
-def test_killing_others(code):
-    fails(Program("python", code, "assert True", seconds=10.0), "failed", "unproven")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["unshare", "-Ur", "true"],
-        ["unshare", "-n", "true"],
-        ["mount", "-t", "tmpfs", "x", "/tmp"],
-        ["chroot", "/", "true"],
-    ],
-    ids=" ".join,
-)
-def test_no_new_namespace_or_mount(arguments):
-    code = f"import subprocess\nsubprocess.run({arguments!r}, check=True)"
-    assert "not permitted" in fails(Program("python", code, "assert True"), "failed").stderr
+def test_no_new_namespace_mount_or_user(words):
+    code = f"import subprocess\nsubprocess.run({words.split()!r}, check=True)"
+    assert re.search("not permitted|must be superuser", fails(python(code), "failed").stderr)
+    assert "not permitted" in fails(python("import os\nos.chroot('/tmp')"), "failed").stderr
 
 
 def test_no_memory_that_belongs_to_no_process():
-    fails(Program("python", "import os\nos.memfd_create('hostile')", "assert True"), "failed")
-    shmget = "import ctypes\nassert ctypes.CDLL(None).shmget(0, 1 << 20, 0o1600) >= 0"
-    fails(Program("python", shmget, "assert True"), "failed")
+    assert "not permitted" in fails(python("import os\nos.memfd_create('hostile')"), "failed").stderr
+    fails(python("import ctypes\nassert ctypes.CDLL(None).shmget(0, 1 << 20, 0o1600) >= 0"), "failed")
 
 
 def test_a_process_in_the_background_does_not_outlive_the_program():
-    code = (
-        "import os, time\n"
-        "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        os.closerange(0, 100)\n        time.sleep(1000)\n"
-        "    os._exit(0)\n"
-        "def add(a, b):\n    return a + b\n"
-    )
-    assert run(Program("python", code, RIGHT["python"].tests, seconds=10.0)).passed
-
-
-# Ending well without having passed.
-
-EARLY = {
-    "exit": "raise SystemExit(0)",
-    "os._exit": "import os\nos._exit(0)",
-    "os._exit in the function": "import os\ndef add(a, b):\n    os._exit(0)",
-    "exit in the function": "def add(a, b):\n    raise SystemExit(0)",
-    "exit at the end": "import atexit, os\natexit.register(os._exit, 0)\ndef add(a, b):\n    return 0",
-    "excepthook": "import os, sys\nsys.excepthook = lambda *_: os._exit(0)\ndef add(a, b):\n    return 0",
-    "excepthook restored": "import sys, os\nsys.__dict__['excepthook'] = lambda *_: os._exit(0)\ndef add(a, b): return 0",
-    "exec of true": "import os\nos.execv('/usr/bin/true', ['true'])",
-    "exec of true, tests mimicked": "import os\nprint('token'); print('passed')\nos.execv('/usr/bin/true', ['true'])",
-    "a signal's handler": "import signal, os\nsignal.signal(signal.SIGALRM, lambda *_: os._exit(0))\nsignal.setitimer(0, 0.01)\ndef add(a, b):\n    while True: pass",
-    "closed channel": "import os\nos.closerange(3, 100)\ndef add(a, b):\n    return 3",
-    "blind writing": "import os\nfor n in range(3, 100):\n    try:\n        os.write(n, b'token\\npassed\\n' + b'0' * 32 + b'\\n')\n    except OSError:\n        pass\nos._exit(0)",
-    "another thread": "import threading, os\nthreading.Timer(0, os._exit, [0]).start()\ndef add(a, b):\n    while True: pass",
-}
-
-
-@pytest.mark.parametrize("name", EARLY)
-def test_ending_early_is_no_pass(name):
-    fails(Program("python", EARLY[name], RIGHT["python"].tests), "unproven", "failed")
-
-
-TRICKS = {
-    "a trace that skips lines": (
-        "import sys\n"
-        "def trace(frame, event, argument):\n"
-        "    if frame.f_code.co_filename == 'tests' and event == 'line':\n"
-        "        frame.f_lineno = frame.f_lineno + 1\n"
-        "    return trace\n"
-        "sys.settrace(trace)\n"
-        "for frame in (sys._getframe(n) for n in range(2)):\n    frame.f_trace = trace\n"
-        "def add(a, b):\n    return 0\n"
-    ),
-    "builtins": "import builtins\nbuiltins.abs = lambda _: 0\nbuiltins.isinstance = lambda *_: True\ndef add(a, b): return 99",
-    "shadowed names": "abs = lambda _: 0\nadd = lambda a, b: 99",
-    "own builtins": "__builtins__ = {'abs': lambda _: 0}\nadd = lambda a, b: 99",
-    "modules": "import math, sys, types\nmath.fabs = lambda _: 0\nsys.modules['math'] = types.SimpleNamespace(fabs=lambda _: 0)\nadd = lambda a, b: 99",
-    "assertions off": "import sys\nsys.flags = None\nAssertionError = Exception\n__debug__ if True else 0\nadd = lambda a, b: 99",
-    "a hidden test": "import sys\nsys.modules['__main__'].main = lambda: None\ncheck = lambda _: None\nadd = lambda a, b: 99",
-    "exec": "import builtins\nbuiltins.exec = builtins.compile = lambda *_, **__: None\nadd = lambda a, b: 99",
-    "overwritten files": "import pathlib\nfor file in pathlib.Path('/program').iterdir():\n    try:\n        file.write_text('')\n    except OSError:\n        pass\nadd = lambda a, b: 99",
-    "reading and writing replaced": "import os\nos.read = lambda n, most: b'0' * most\nos.write = lambda n, what: len(what)\nadd = lambda a, b: 99",
-}
-
-
-@pytest.mark.parametrize("name", TRICKS)
-def test_tests_cannot_be_tricked_away(name):
-    tests = "import math\ndef check(one):\n    assert math.fabs(one(1, 2) - 3) < 1e-6\n    assert abs(one(1, 2) - 3) < 1e-6\n\ncheck(add)\n"
-    assert run(Program("python", "def add(a, b):\n    return a + b\n", tests, entry="add")).passed
-    fails(Program("python", TRICKS[name], tests, entry="add"), "failed")
-
-
-JS_TRICKS = {
-    "exit": "process.exit(0);",
-    "exit in the function": "function add(a, b) { process.exit(0); }",
-    "exception swallowed": "process.on('uncaughtException', () => {}); function add(a, b) { return 0; }",
-    "status": "process.on('exit', () => { process.exitCode = 0; process.reallyExit(0); }); function add(a, b) { return 0; }",
-    "assert's functions": "require('assert').deepEqual = () => {}; function add(a, b) { return 0; }",
-    "assert frozen": "const a = require('assert'); a.deepEqual = () => {}; Object.freeze(a); function add(a, b) { return 0; }",
-    "the loader": "require('module')._load = () => ({ deepEqual() {} }); function add(a, b) { return 0; }",
-    "require": "globalThis.require = () => ({ deepEqual() {} }); function add(a, b) { return 0; }",
-    "require declared": "const require = () => ({ deepEqual() {} }); function add(a, b) { return 0; }",
-    "require as a variable": "var require = () => ({ deepEqual() {} }); function add(a, b) { return 0; }",
-    "a test that is there": "Object.defineProperty(globalThis, 'test', { value() {} }); function add(a, b) { return 0; }",
-}
-
-
-@pytest.mark.parametrize("name", JS_TRICKS)
-def test_tests_in_javascript_cannot_be_tricked_away(name):
-    fails(Program("javascript", JS_TRICKS[name], JS_TESTS), "failed", "unproven")
-
-
-CPP_TRICKS = {
-    "exit": "  exit(0);",
-    "quick_exit": "  std::quick_exit(0);",
-    "_exit": "  _Exit(0);",
-    "no assertions": "#undef assert\n#define assert(what)\n#define NDEBUG\n  return 0;",
-    "another main": "#define main(...) main() { return 0; } int other()\n  return 0;",
-    "another return": "#define auto return 0; auto\n  return 0;",
-    "what fails does not": "#define __assert_fail(...) void()\n  return 0;",
-    "all after is a comment": "  return 0; }\nint main() {} /*",
-    "all after is left out": "  return 0; }\nint main() {\n#if 0",
-    "all after is text": '  return 0; }\nint main() { const char *rest = R"(',
-}
-
-
-@pytest.mark.parametrize("name", CPP_TRICKS)
-def test_tests_in_cpp_cannot_be_tricked_away(name):
-    fails(Program("c++", f"#include<unistd.h>\n{CPP}{CPP_TRICKS[name]}\n", CPP_TESTS))
+    code = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.closerange(0, 100)
+        time.sleep(1000)
+    os._exit(0)
+def add(a, b):
+    return a + b
+"""
+    assert run(asked("python", code)).passed
 
 
 # Refusals.
