@@ -21,7 +21,7 @@ class Conversation:
     """
 
     def __init__(self, says: Sequence[str], tests: str) -> None:
-        content = tests.encode()
+        content = tests.encode("utf-8", "replace")
         token = secrets.token_hex(16)
         self.expected = deque([*says, token])
         self.answers = {"length": b"%08d" % len(content), "tests": content, "token": token.encode()}
