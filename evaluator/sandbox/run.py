@@ -74,7 +74,10 @@ def run(program: Program, limits: Limits = DEFAULT) -> Verdict:
     with ExitStack() as stack:
         ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
         filtered = _in_memory("filter", filter_program(platform.machine()), stack)
-        contents = {path: _in_memory(path, text.encode("utf-8", "replace"), stack) for path, text in language.files(program).items()}
+        contents = {
+            path: _in_memory(path, text.encode("utf-8", "replace"), stack)
+            for path, text in language.files(program).items()
+        }
         told, telling = os.pipe()
         stack.callback(os.close, told)
         command = bubblewrap.command(
@@ -90,7 +93,7 @@ def run(program: Program, limits: Limits = DEFAULT) -> Verdict:
             process = subprocess.Popen(
                 command,
                 env={},
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=(filtered, telling, *contents.values()),
