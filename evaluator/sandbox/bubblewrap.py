@@ -28,6 +28,7 @@ LIBRARY_CACHE = "/etc/ld.so.cache"  # where the loader finds libraries that lie 
 PATH = "/usr/bin:/bin"
 OWN_USERS = 0x70000000  # user ids that no system hands out; from here on, 24 bits at random
 NOBODY = 65534
+HOSTNAME = "sandbox"
 NEEDS = {
     "bwrap": "bubblewrap, Debian's package bubblewrap",
     "prlimit": "Debian's package util-linux",
@@ -81,7 +82,7 @@ def command(
         shutil.which("bwrap") or "bwrap",
         *("--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
         *(() if as_root else ("--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY))),
-        *("--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv", "--cap-drop", "ALL"),
+        *("--die-with-parent", "--new-session", "--hostname", HOSTNAME, "--clearenv", "--cap-drop", "ALL"),
         *(("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID") if as_root else ()),
         *(
             "--setenv",

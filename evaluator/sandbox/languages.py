@@ -54,6 +54,8 @@ class Language:
         Returns the files of a program by their paths inside the sandbox.
     mounts : callable
         Returns paths outside of the system's own that are shown read-only.
+    trial : tuple of str
+        Code and tests that pass, and use what tests use.
     """
 
     title: str
@@ -62,6 +64,7 @@ class Language:
     script: Callable[[Program], str]
     files: Callable[[Program], Mapping[str, str]]
     mounts: Callable[[], list[Path]]
+    trial: tuple[str, str]
 
     def command(self, program: Program) -> list[str]:
         """Return the command that runs `program` inside; its standard input is the channel."""
@@ -128,17 +131,25 @@ def _undefined(tests: str) -> str:
     return "".join(f"#undef {word}\n" for word in sorted(words)) + "#include <assert.h>\n"
 
 
+INTERPRETED = ("started", "length", "tests", "token")
 LANGUAGES = {
     "python": Language(
-        "Python", {}, ("started", "length", "tests", "token"), _python_script, _python_files, _python_mounts
+        "Python",
+        {},
+        INTERPRETED,
+        _python_script,
+        _python_files,
+        _python_mounts,
+        ("def answer():\n    return 42\n", "assert answer() == 42"),
     ),
     "javascript": Language(
         "JavaScript",
         {"node": "Node.js, Debian's package nodejs"},
-        ("started", "length", "tests", "token"),
+        INTERPRETED,
         _node_script,
         _node_files,
         lambda: [_executable("node")],
+        ("function answer() { return 42; }", "require('node:assert').deepEqual(answer(), 42);"),
     ),
     "c++": Language(
         "C++",
@@ -147,5 +158,6 @@ LANGUAGES = {
         _cpp_script,
         _cpp_files,
         list,
+        ("#include <bits/stdc++.h>\nint answer() { return 42;", "}\nint main() { assert(answer() == 42); }"),
     ),
 }

@@ -24,17 +24,22 @@ DEFAULT = Limits()
 def available(*languages: str) -> list[str]:
     """Return what is missing to run programs of `languages`, each with what to do about it; nothing if all is there.
 
-    With everything installed, a sandbox is tried: a container, for one, may forbid them.
+    With everything installed, a small program of each is tried: a container, for one, may forbid sandboxes.
     """
     lacking = bubblewrap.missing() + [one for name in languages for one in _language(name).missing()]
-    if not lacking:
-        try:
-            verdict = run(Program("python", "answer = 42", "assert answer == 42", seconds=30.0))
-        except EvaluationError as error:
-            return [f"leave to make namespaces: {error}"]
-        if not verdict.passed:
-            lacking = [f"a sandbox that works: a program that does nothing {verdict.outcome}, {verdict.stderr.strip()}"]
-    return lacking
+    return lacking or [reason for name in languages or ("python",) if (reason := _tried(name))]
+
+
+def _tried(name: str) -> str:
+    """Return what a trial of a language shows to be missing; nothing if it passes."""
+    language = _language(name)
+    try:
+        verdict = run(Program(name, *language.trial, seconds=30.0))
+    except EvaluationError as error:
+        return f"leave to make namespaces: {error}"
+    if verdict.passed:
+        return ""
+    return f"a working {language.title}: a trial ends as {verdict.outcome}, {verdict.stderr.strip() or 'silently'}"
 
 
 @functools.cache

@@ -219,7 +219,8 @@ def test_without_a_sandbox_nothing_is_judged(written, monkeypatch, tmp_path):
 
 @pytest.mark.real_data
 @pytest.mark.parametrize(
-    ("name", "count"), [("mbpp", 500), ("humaneval", 164), ("multipl-e-js", 161), ("multipl-e-cpp", 161)]
+    ("name", "count"),
+    [("mbpp", 500), ("humaneval", 164), *[(f"multipl-e-{language}", 161) for language in ("js", "cpp")]],
 )
 def test_the_real_files_are_whole(real_data, name, count):
     items = CODE[name].read(real_data / EVAL / FILES[name])
@@ -287,7 +288,7 @@ SOLVED = {
     },
     "multipl-e-cpp": {
         "HumanEval_53_add": "\n    return x + y;\n}\nint main() { return 1; }",
-        "HumanEval_34_unique": "\n    std::set<long> held(l.begin(), l.end());\n    return {held.begin(), held.end()};\n}",
+        "HumanEval_34_unique": "\n    std::set<long> s(l.begin(), l.end());\n    return {s.begin(), s.end()};\n}",
         "HumanEval_13_greatest_common_divisor": "\n    return b ? greatest_common_divisor(b, a % b) : a;\n}",
         "HumanEval_36_fizz_buzz": (
             "\n    std::string found;\n"

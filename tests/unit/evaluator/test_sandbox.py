@@ -5,7 +5,10 @@ import os
 import re
 import shutil
 import socket
+import subprocess
+import sys
 import threading
+import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from evaluator.sandbox import bubblewrap
-from evaluator.sandbox.bubblewrap import OWN_USERS
 from evaluator.sandbox.conversation import Conversation
 from evaluator.sandbox.program import Limits, Program
 from evaluator.sandbox.run import available, require, run
@@ -22,6 +24,10 @@ from fedlora.errors import EvaluationError
 
 MIB = 2**20
 LANGUAGES = ("python", "javascript", "c++")
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+OURS = range(bubblewrap.OWN_USERS + (WORKER + 1) * 2**24, bubblewrap.OWN_USERS + (WORKER + 2) * 2**24)
+NAME = f"sandbox-{os.getpid()}"  # tests elsewhere make sandboxes, too: by these two we know ours
+REPOSITORY = Path(__file__).parents[3]
 CANARY = "a canary that no program may read"
 HOSTILE = tomllib.loads((Path(__file__).parent / "hostile.toml").read_text())
 
@@ -35,30 +41,39 @@ def _sandbox():
     assert not lacking
 
 
+def in_a_sandbox():
+    """List what runs in a sandbox of ours, or runs one; what has ended and waits for init to note it does neither."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                owner, stat = process.stat().st_uid, (process / "stat").read_text()
+                command = (process / "cmdline").read_text()
+            except OSError:
+                continue
+            ended = stat.rpartition(")")[2].split()[0] in "ZX"
+            if (owner in OURS or f"\0{NAME}\0" in command) and not ended:
+                found.append(f"{process.name}: {command}")
+    return found
+
+
+def within(seconds, holds):
+    """Return whether `holds` within `seconds`."""
+    end = time.monotonic() + seconds
+    while not (done := holds()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return done
+
+
 @pytest.fixture(autouse=True)
-def nothing_left(tmp_path):
-    """Hold each test to what it found: the same processes of sandboxes, descriptors, and files to write to."""
-
-    def strangers():
-        """List what runs in a sandbox, or runs one; what has ended and waits for init to note it does neither."""
-        found = []
-        for process in Path("/proc").iterdir():
-            if process.name.isdigit():
-                try:
-                    owner, stat = process.stat().st_uid, (process / "stat").read_text()
-                except OSError:
-                    continue
-                command, state = stat.partition("(")[2].rpartition(")")[::2]
-                if (owner >= OWN_USERS or command == "bwrap") and state.split()[0] not in "ZX":
-                    found.append(f"{process.name}: {command}")
-        return found
-
-    def there():
-        return strangers(), len(list(Path("/proc/self/fd").iterdir())), set(Path("/dev/shm").iterdir())
-
-    before = there()
+def nothing_left(monkeypatch):
+    """Hold each test to what it found: no process of a sandbox, and as many open files."""
+    monkeypatch.setattr(bubblewrap, "OWN_USERS", OURS.start)
+    monkeypatch.setattr(bubblewrap, "HOSTNAME", NAME)
+    opened = len(list(Path("/proc/self/fd").iterdir()))
     yield
-    assert there() == before
+    assert not in_a_sandbox()
+    assert len(list(Path("/proc/self/fd").iterdir())) == opened
 
 
 # What behaves, in each language.
@@ -297,7 +312,7 @@ print(json.dumps(told))
         "descriptors": [0, 1, 2, 3],
         "arguments": [""],
         "folder": "/tmp",
-        "name": "sandbox",
+        "name": NAME,
         "root user": False,
         "first processes": True,
     }
@@ -350,6 +365,22 @@ def add(a, b):
     assert run(asked("python", code)).passed
 
 
+def test_a_sandbox_dies_with_whoever_made_it():
+    code = "import os, time\nif os.fork() == 0:\n    os.setsid()\nprint('here', flush=True)\ntime.sleep(1000)\n"
+    script = (
+        "from evaluator.sandbox import bubblewrap; from evaluator.sandbox.program import Program; "
+        f"from evaluator.sandbox.run import run; bubblewrap.OWN_USERS, bubblewrap.HOSTNAME = {OURS.start}, {NAME!r}; "
+        f"run(Program('python', {code!r}, '', seconds=1000.0))"
+    )
+    maker = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+    try:
+        assert within(20, lambda: len(in_a_sandbox()) >= 4), "bubblewrap twice, the program and its child"
+    finally:
+        maker.kill()
+        maker.wait()
+    assert within(20, lambda: not in_a_sandbox())
+
+
 # Refusals.
 
 
@@ -383,6 +414,15 @@ def test_a_sandbox_that_is_forbidden_is_a_refusal(monkeypatch, tmp_path):
     assert "No permissions to create new namespace" in available("python")[0]
     with pytest.raises(EvaluationError, match="No permissions to create new namespace"):
         run(RIGHT["python"])
+
+
+def test_a_compiler_that_does_not_work_is_missing(monkeypatch, tmp_path):
+    """It is there on the host, and where the sandbox looks there is none."""
+    (tmp_path / "g++").symlink_to("/usr/bin/true")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(bubblewrap, "PATH", "/nowhere")
+    (lacking,) = available("c++")
+    assert lacking.startswith("a working C++: a trial ends as uncompiled, ")
 
 
 def test_unknown_languages_and_machines_are_refused():
