@@ -52,10 +52,11 @@ class Tree:
             os.close(self._descriptor)
 
     def _processes(self) -> Iterator[int]:
+        """Yield each; those that end meanwhile may be among them or not."""
         todo = [self.first]
         while todo:
             process = todo.pop()
             yield process
-            for children in Path(f"/proc/{process}/task").glob("*/children"):
-                with contextlib.suppress(OSError):
-                    todo += map(int, children.read_text().split())
+            with contextlib.suppress(OSError):
+                for thread in os.listdir(f"/proc/{process}/task"):  # noqa: PTH208 - names are all that is wanted
+                    todo += map(int, Path(f"/proc/{process}/task/{thread}/children").read_text().split())

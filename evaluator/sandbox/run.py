@@ -85,18 +85,17 @@ def run(program: Program, limits: Limits = DEFAULT) -> Verdict:
         }
         told, telling = os.pipe()
         stack.callback(os.close, told)
-        command = bubblewrap.command(
-            language.command(program),
-            limits,
-            contents=contents,
-            mounts=language.mounts(),
-            filter_descriptor=filtered,
-            information=telling,
-            cpu_seconds=int(limits.preparation + program.seconds) + 1,
-        )
         try:
             process = subprocess.Popen(
-                command,
+                bubblewrap.command(
+                    language.command(program),
+                    limits,
+                    contents=contents,
+                    mounts=language.mounts(),
+                    filter_descriptor=filtered,
+                    information=telling,
+                    cpu_seconds=int(limits.preparation + program.seconds) + 1,
+                ),
                 env={},
                 stdin=theirs.fileno(),
                 stdout=subprocess.PIPE,
@@ -104,7 +103,7 @@ def run(program: Program, limits: Limits = DEFAULT) -> Verdict:
                 pass_fds=(filtered, telling, *contents.values()),
                 cwd="/",
             )
-        finally:
+        finally:  # what bubblewrap holds ends with it, and with nobody else
             os.close(telling)
             theirs.close()
         stack.enter_context(process)

@@ -6,6 +6,7 @@ from typing import Any
 
 from evaluator.tasks.program import CodeItem, CodeTask, check
 from evaluator.tasks.rows import read_rows, text
+from fedlora.errors import EvaluationError
 
 __all__ = ["HUMANEVAL"]
 
@@ -19,6 +20,8 @@ def _item(row: Mapping[str, Any], file: Path) -> CodeItem:
     identity = text(row, file, "task_id")
     place = f"{file}: item {identity}"
     entry = text(row, place, "entry_point")
+    if not entry.isidentifier():
+        raise EvaluationError(f"{place}: the entry_point {entry!r} is not a name")
     tests = f"{text(row, place, 'test')}\ncheck({entry})"
     return CodeItem(identity, text(row, place, "prompt").strip(), tests, entry)  # stripped, as the reference does it
 

@@ -167,6 +167,8 @@ def test_other_sets_are_refused(written):
         MULTIPL_E_JS.read(written(HALVE | {"stop_tokens": ["\nclass"]}))
     with pytest.raises(EvaluationError, match="'eleven' is not a whole number"):
         MBPP.read(written(SUM | {"task_id": "eleven"}))
+    with pytest.raises(EvaluationError, match="'f; x' is not a name"):
+        HUMANEVAL.read(written(DOUBLE | {"entry_point": "f; x"}))
     with pytest.raises(EvaluationError, match="tests are not Python"):
         MBPP.read(written(SUM | {"test_list": ["assert ("]}))
 
