@@ -257,6 +257,22 @@ def test_many_files_fill_the_work_folder_and_nothing_else():
     assert "No space left" in fails(python(code)).stderr
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("held = [open('/dev/null') for _ in range(200)]", "Too many open files"),
+        (
+            "import threading as t\nfor _ in range(99):\n    t.Thread(target=t.Event().wait, daemon=True).start()",
+            "start new thread",
+        ),
+        ("import mmap\nmmap.mmap(-1, 3 * 2**30, mmap.MAP_PRIVATE)", "Cannot allocate memory"),
+    ],
+    ids=["open files", "threads", "writable memory"],
+)
+def test_what_the_kernel_holds_a_process_to(code, message):
+    assert message in fails(python(code), "failed").stderr
+
+
 def test_files_of_the_host_cannot_be_read(tmp_path):
     secret = tmp_path / "canary"
     secret.write_text(CANARY)
