@@ -11,7 +11,7 @@ import numpy as np
 from fedlora.errors import EvaluationError, ShardError
 from fedlora.shards.rows import iterate_rows, json_document, kind_of, opened
 
-__all__ = ["field", "quarter", "read_rows"]
+__all__ = ["field", "quarter", "read_rows", "text"]
 
 ID = "id"  # the key of a row that stood as a value in an object
 Kind = TypeVar("Kind")
@@ -61,6 +61,20 @@ def field(row: Mapping[str, Any], place: object, *names: str) -> Any:
         if row.get(name) is not None:
             return row[name]
     raise EvaluationError(f"{place}: lacks {' or '.join(names)}; it has {', '.join(map(str, row)) or 'no field'}")
+
+
+def text(row: Mapping[str, Any], place: object, name: str) -> str:
+    """Return the field `name`, which must be text.
+
+    Raises
+    ------
+    EvaluationError
+        If it is missing or something else.
+    """
+    value = field(row, place, name)
+    if not isinstance(value, str):
+        raise EvaluationError(f"{place}: {name} is {value!r}, not text")
+    return value
 
 
 def quarter(rows: Sequence[Kind]) -> list[tuple[int, Kind]]:
