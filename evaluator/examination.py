@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import fedlora
 from evaluator.results.answer import Answer, append_answers, read_answers
 from evaluator.results.score import TaskScore, score
-from evaluator.tasks.catalogue import task
-from evaluator.tasks.item import Item
+from evaluator.sandbox.run import require
+from evaluator.tasks.catalogue import TASKS, Asked, task
+from evaluator.tasks.program import CodeTask
 from fedlora.adapters.checkpoint import checkpoint_folders
 from fedlora.adapters.folder import WEIGHTS, open_adapter
 from fedlora.config import from_mapping, keyed
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SCORINGS", "Evaluation", "Examination", "Progress", "Scoring", "Sitting", "examine", "follow", "results"]
 
-Scoring = Literal["flowertune", "likelihood"]
-SCORINGS: tuple[Scoring, ...] = ("flowertune", "likelihood")
+Scoring = Literal["flowertune", "likelihood", "greedy"]
+SCORINGS: tuple[Scoring, ...] = ("flowertune", "likelihood", "greedy")
+DRAWN = {(name, "flowertune") for name, one in TASKS.items() if isinstance(one, CodeTask)}
 BASE = "base"
 LOOK_SECONDS = 2.0  # between looks for checkpoints
 ANSWERS, SCORE, EVALUATION = "answers.jsonl", "score.json", "evaluation.json"
@@ -57,11 +59,14 @@ class Examination:
     run : str
         The run that the adapter is of, for the record.
     scorings : tuple of str
-        ``flowertune`` as the reference does it, ``likelihood`` by the labels' likelihoods.
+        ``flowertune`` as the reference does it, ``likelihood`` by the labels' likelihoods, ``greedy`` of programs that
+        are not drawn; of each task those that it has.
+    samples : int
+        Programs that are drawn for each item, for pass@k.
     limit : int
         Most items of a task, drawn by `seed`; 0 for all.
     seed : int
-        For the draw.
+        For the draw of items, and of programs.
     base_precision, compute_precision : str
         As in a recipe. The reference has 4-bit weights for the boards of general NLP, finance and medical.
     threads : int
@@ -76,6 +81,7 @@ class Examination:
     adapters: Mapping[str, Path] = field(default_factory=dict)
     run: str = ""
     scorings: tuple[Scoring, ...] = SCORINGS
+    samples: Annotated[int, between(1, 1000)] = 1
     limit: Annotated[int, between(0, 10**9)] = 0
     seed: int = 0
     base_precision: BasePrecision = "bf16"
@@ -102,8 +108,8 @@ class Evaluation:
         Of the libraries that compute.
     precision : str
         What weights are held in, and what is computed in.
-    limit, seed : int
-        Most items of a task, and what draws them.
+    samples, limit, seed : int
+        Programs drawn for each item, most items of a task, and what draws both.
     created : str
         When it was begun, ISO 8601.
     """
@@ -114,6 +120,7 @@ class Evaluation:
     run: str
     kit_version: str
     precision: str
+    samples: int
     limit: int
     seed: int
     created: str
@@ -139,7 +146,12 @@ class Sitting:
     def __init__(self, examination: Examination, progress: Progress) -> None:
         self.examination = examination
         self.progress = progress
-        self.items = {name: _drawn(task(name).read(file), examination) for name, file in examination.benchmarks.items()}
+        self.items: dict[str, list[Asked]] = {
+            name: _drawn(task(name).read(file), examination) for name, file in examination.benchmarks.items()
+        }
+        languages = {one.language for name in self.items if isinstance(one := task(name), CodeTask)}
+        if languages:
+            require(*sorted(languages))
 
     def score(self, who: str, adapter: Path | None = None) -> list[TaskScore]:
         """Answer all items that have no answer yet below `who` in the results, and return the scores.
@@ -153,7 +165,10 @@ class Sitting:
         """
         self.begin(who, adapter)
         return [
-            self._score(who, adapter, name, scoring) for name in self.items for scoring in self.examination.scorings
+            self._score(who, adapter, name, scoring)
+            for name in self.items
+            for scoring in self.examination.scorings
+            if scoring in task(name).scorings
         ]
 
     def begin(self, who: str, adapter: Path | None = None) -> None:
@@ -163,15 +178,17 @@ class Sitting:
     def _score(self, who: str, adapter: Path | None, name: str, scoring: Scoring) -> TaskScore:
         folder, asked = self.examination.results / who / name / scoring, self.items[name]
         folder.mkdir(parents=True, exist_ok=True)
+        samples = self.examination.samples if (name, scoring) in DRAWN else 1
         there = _answered(folder / ANSWERS, asked)
-        rest = [item for item in asked if item.id not in there]
+        rest = [item for item in asked if any((item.id, sample) not in there for sample in range(samples))]
         if rest:
             with self._examiner.wear(adapter):
-                for batch in self._examiner.answers(task(name), scoring, rest):
-                    append_answers(batch, folder / ANSWERS)
-                    there |= {answer.id: answer for answer in batch}
-                    self.progress(who, name, scoring, len(there), len(asked))
-        made = score(name, scoring, [there[item.id] for item in asked])
+                for batch in self._examiner.answers(task(name), scoring, rest, samples):
+                    new = {(answer.id, answer.sample): answer for answer in batch}
+                    append_answers((answer for key, answer in new.items() if key not in there), folder / ANSWERS)
+                    there = {**new, **there}
+                    self.progress(who, name, scoring, len(there), len(asked) * samples)
+        made = score(name, scoring, [there[item.id, sample] for item in asked for sample in range(samples)])
         _write(folder / SCORE, made)
         return made
 
@@ -186,7 +203,13 @@ class Sitting:
         model, tokenizer = load(
             examination.base_model, precision=examination.base_precision, compute=examination.compute_precision
         )
-        return Examiner(model, tokenizer, batch_tokens=examination.batch_tokens)
+        return Examiner(
+            model,
+            tokenizer,
+            batch_tokens=examination.batch_tokens,
+            seed=examination.seed,
+            threads=examination.threads,
+        )
 
 
 def examine(examination: Examination, progress: Progress) -> dict[str, list[TaskScore]]:
@@ -231,7 +254,7 @@ def follow(
         time.sleep(LOOK_SECONDS)
 
 
-def _drawn(items: Sequence[Item], examination: Examination) -> list[Item]:
+def _drawn(items: Sequence[Asked], examination: Examination) -> list[Asked]:
     """Return as many items as are wanted, in their order."""
     if not 0 < examination.limit < len(items):
         return list(items)
@@ -259,6 +282,7 @@ def _evaluation(examination: Examination, folder: Path | None) -> Evaluation:
         kit_version=fedlora.__version__,
         versions={name: version(name) for name in LIBRARIES},
         precision=f"{examination.base_precision}, computed in {examination.compute_precision}",
+        samples=examination.samples,
         limit=examination.limit,
         seed=examination.seed,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -285,7 +309,7 @@ def _begin(folder: Path, evaluation: Evaluation) -> None:
     _write(file, evaluation)
 
 
-def _answered(file: Path, items: Sequence[Item]) -> dict[str, Answer]:
+def _answered(file: Path, items: Sequence[Asked]) -> dict[tuple[str, int], Answer]:
     """Return the answers that stand there; what a kill cut in two is cut off, to be answered again."""
     if not file.exists():
         return {}
@@ -293,8 +317,8 @@ def _answered(file: Path, items: Sequence[Item]) -> dict[str, Answer]:
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         file.write_bytes(whole)
-    there = {answer.id: answer for answer in read_answers(file)}
-    strangers = there.keys() - {item.id for item in items}
+    there = {(answer.id, answer.sample): answer for answer in read_answers(file)}
+    strangers = {identity for identity, _ in there} - {item.id for item in items}
     if strangers:
         raise EvaluationError(f"{file} answers an item that is not among those asked: {min(strangers)!r}")
     return there

@@ -1,7 +1,9 @@
 """A model that is examined: items in, answers out, by either scoring."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,10 +11,14 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from evaluator.results.answer import Answer
-from evaluator.scoring.generation import Generator, Wanted
+from evaluator.scoring.generation import Generator, Wanted, likeliest, sampled
 from evaluator.scoring.likelihood import Asked, log_likelihoods
 from evaluator.scoring.reader import Reader
+from evaluator.tasks.catalogue import Asked as AnyItem
+from evaluator.tasks.catalogue import Task
+from evaluator.tasks.execution import judge
 from evaluator.tasks.item import ChoiceTask, Item
+from evaluator.tasks.program import SAMPLED, CodeItem, CodeTask
 from fedlora.errors import EvaluationError
 from fedlora.language_model.encoding import encode, padding
 from fedlora.language_model.prompt import Text, chat_prompt
@@ -35,6 +41,10 @@ class Examiner:
         Whether products are computed in bf16 where weights are fp32.
     batch_tokens : int
         Most tokens of a batch.
+    seed : int
+        For samples; each item and each of its samples has a seed of its own made of it.
+    threads : int
+        Programs that are judged at the same time.
     """
 
     def __init__(
@@ -44,12 +54,16 @@ class Examiner:
         *,
         autocast: bool = False,
         batch_tokens: int = 4096,
+        seed: int = SAMPLED.seed,
+        threads: int = 2,
     ) -> None:
         model.set_attn_implementation("sdpa")  # on prompts of hundreds of tokens the faster one, on CPUs as well
         self.model: PreTrainedModel | PeftModel = model.eval()
         self.tokenizer = tokenizer
         self.batch_tokens = batch_tokens
         self.autocast = autocast
+        self.seed = seed
+        self.threads = threads
         self.context = int(getattr(model.config, "max_position_embeddings", None) or 2**31)
         self.worn: Path | None = None
         self.put_on = 0  # adapters so far
@@ -81,10 +95,25 @@ class Examiner:
             self.worn, self.put_on = adapter, self.put_on + 1
         return nullcontext()
 
-    def answers(self, task: ChoiceTask, scoring: str, items: Sequence[Item]) -> Iterator[list[Answer]]:
-        """Yield the answers to `items`, batch by batch, in whatever order they are ready."""
-        examine = {"flowertune": self._generated, "likelihood": self._likeliest}[scoring]
-        iterator = examine(task, items)
+    def answers(self, task: Task, scoring: str, items: Sequence[AnyItem], samples: int = 1) -> Iterator[list[Answer]]:
+        """Yield the answers to `items`, batch by batch, in whatever order they are ready.
+
+        Parameters
+        ----------
+        task : Task
+            The items' task.
+        scoring : str
+            One of its scorings.
+        items : sequence of Item or CodeItem
+            What is asked.
+        samples : int
+            Programs that are drawn for each item; wherever nothing is drawn, one answer is all.
+        """
+        if isinstance(task, CodeTask):
+            iterator = self._programs(task, scoring, [one for one in items if isinstance(one, CodeItem)], samples)
+        else:
+            examine = {"flowertune": self._generated, "likelihood": self._likeliest}[scoring]
+            iterator = examine(task, [one for one in items if isinstance(one, Item)])
         while True:
             with torch.inference_mode(), torch.autocast(self._reader.device.type, torch.bfloat16, self.autocast):
                 batch = next(iterator, None)
@@ -114,6 +143,35 @@ class Examiner:
             yield [
                 self._answer(items[row], task.extract(items[row], text), len(prompts[row]), cuts[row], text=text)
                 for row, text in texts.items()
+            ]
+
+    def _programs(
+        self, task: CodeTask, scoring: str, items: Sequence[CodeItem], samples: int
+    ) -> Iterator[list[Answer]]:
+        """Write programs, and have them judged in sandboxes."""
+        drawn = scoring == "flowertune"
+        asked = [(item, sample) for item in items for sample in range(samples if drawn else 1)]
+        prompts: list[list[int]] = self.tokenizer([item.prompt for item, _ in asked], verbose=False)["input_ids"]
+        most = min(task.most_tokens, self.context)
+        wanted = [Wanted(prompt[max(0, len(prompt) - most) :], max(0, most - len(prompt))) for prompt in prompts]
+        seeds = [_seed(self.seed, item.id, sample) for item, sample in asked]
+        choose = sampled(seeds, SAMPLED.temperature, SAMPLED.top_p) if drawn else likeliest
+        ends = {int(self.tokenizer.eos_token_id)}
+        generator = Generator(self._reader, self._decode, ends, self.batch_tokens * ROWS)
+
+        def settled(row: int, text: str) -> bool:
+            return task.settled(asked[row][0], text)
+
+        for texts in generator.generate(wanted, settled, choose):
+            judged = judge(task, [(asked[row][0], [text]) for row, text in texts.items()], threads=self.threads)
+            yield [
+                replace(
+                    answer,
+                    sample=asked[row][1],
+                    prompt_tokens=len(prompts[row]),
+                    cut=len(prompts[row]) - len(wanted[row].prompt),
+                )
+                for row, answer in zip(texts, judged, strict=True)
             ]
 
     def _likeliest(self, task: ChoiceTask, items: Sequence[Item]) -> Iterator[list[Answer]]:
@@ -158,3 +216,8 @@ class Examiner:
 
     def _decode(self, tokens: list[int]) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+
+def _seed(seed: int, item: str, sample: int) -> int:
+    """Return the seed of a sample of an item, which is the same whatever else is asked."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {sample} {item}".encode()).digest()[:7])

@@ -82,6 +82,11 @@ class ChoiceTask:
     most_tokens: int = 0
     groups: tuple[str, ...] = ()
 
+    @property
+    def scorings(self) -> tuple[str, ...]:
+        """How it can be scored."""
+        return ("flowertune", "likelihood")
+
 
 def check(items: Iterable[Item], origin: object) -> list[Item]:
     """Return `items`, if each can be asked and answered.

@@ -100,6 +100,13 @@ class CodeTask:
     seconds: float = 3.0
     domain: str = "code"
 
+    groups: tuple[str, ...] = ()
+
+    @property
+    def scorings(self) -> tuple[str, ...]:
+        """How it can be scored: a drawn sample, as the reference does, or the likeliest token each time."""
+        return ("flowertune", "greedy")
+
     def prompt(self, item: CodeItem) -> str:
         """Return what the model goes on with."""
         return item.prompt

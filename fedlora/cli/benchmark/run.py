@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-ScoringName = StrEnum("ScoringName", {"flowertune": "flowertune", "likelihood": "likelihood"})
+ScoringName = StrEnum("ScoringName", ["flowertune", "likelihood", "greedy"])
 Precision = StrEnum("Precision", {name: name for name in get_args(BasePrecision)})  # type: ignore[misc]
 Computing = StrEnum("Computing", {name: name for name in get_args(ComputePrecision)})  # type: ignore[misc]
 BF16, FP32 = Precision("bf16"), Computing("fp32")
@@ -52,7 +52,8 @@ def run(
         str, typer.Option(metavar="MODEL", help="Base model; else the one that the adapter names.", show_default=False)
     ] = "",
     scorings: Annotated[
-        list[ScoringName] | None, typer.Option("--scoring", help="Which scoring; else both.", show_default=False)
+        list[ScoringName] | None,
+        typer.Option("--scoring", help="Which scoring; else all of a benchmark's.", show_default=False),
     ] = None,
     every: Annotated[
         int,
@@ -64,8 +65,9 @@ def run(
             show_default=False,
         ),
     ] = 0,
+    samples: Annotated[int, typer.Option(min=1, help="Programs that are drawn for each item, for pass@k.")] = 1,
     limit: Annotated[int, typer.Option(min=0, help="Most items of a benchmark, drawn by --seed; 0 for all.")] = 0,
-    seed: Annotated[int, typer.Option(help="For the draw.")] = 0,
+    seed: Annotated[int, typer.Option(help="For the draw of items and of programs.")] = 0,
     base_precision: Annotated[Precision, typer.Option(help="What weights are held in.")] = BF16,
     compute_precision: Annotated[Computing, typer.Option(help="What is computed in.")] = FP32,
     threads: Annotated[int, typer.Option(min=1, help="Cores to use.", show_default="all")] = os.cpu_count() or 1,
@@ -100,6 +102,7 @@ def run(
         adapters={"adapted": folder} if folder and not every else {},
         run=of_run,
         scorings=tuple(one for one in SCORINGS if scorings is None or ScoringName(one) in scorings),
+        samples=samples,
         limit=limit,
         seed=seed,
         base_precision=cast("BasePrecision", base_precision.value),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,11 +12,13 @@ from safetensors import safe_open
 
 from evaluator.examination import Examination, examine
 from evaluator.results.answer import read_answers
+from evaluator.sandbox.run import require
 from evaluator.scoring.batches import batches
 from evaluator.scoring.examiner import Examiner
 from evaluator.scoring.generation import Generator, Wanted, sampled
 from evaluator.scoring.reader import Reader
 from evaluator.tasks.catalogue import TASKS, task
+from fedlora.domains import DOMAINS
 from fedlora.errors import EvaluationError
 from fedlora.language_model import BaseModel
 from fedlora.language_model.loading import load
@@ -204,9 +207,9 @@ def test_an_examination_goes_on_where_it_was_interrupted(model, adapter, tmp_pat
     asked = []
     answers = Examiner.answers
 
-    def counted(self, of, scoring, items):
+    def counted(self, of, scoring, items, samples):
         asked.extend(items)
-        return answers(self, of, scoring, items)
+        return answers(self, of, scoring, items, samples)
 
     monkeypatch.setattr(Examiner, "answers", counted)
     assert examine(_examination(model, adapter, tmp_path), lambda *_: None) == done
@@ -233,5 +236,28 @@ def test_an_adapter_of_another_base_model_is_refused_before_anything_is_answered
     assert not list((tmp_path / "results").rglob("answers.jsonl"))
 
 
+def test_programs_are_written_drawn_and_judged_in_sandboxes(model, tmp_path):
+    require("python")
+    rows = [
+        {"task_id": f"HumanEval/{n}", "prompt": f"def f{n}():\n", "entry_point": f"f{n}", "test": "def check(f): pass",
+         "canonical_solution": ""} for n in range(3)
+    ]  # fmt: skip
+    (tmp_path / "h.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    short = replace(TASKS["humaneval"], most_tokens=24)
+    items = short.read(tmp_path / "h.jsonl")
+    examiner = Examiner(*load(model, precision="fp32", compute="fp32"), seed=7)
+
+    def texts(scoring, samples, asked=items):
+        found = [one for batch in examiner.answers(short, scoring, asked, samples) for one in batch]
+        assert all(one.chosen for one in found)  # judged, whatever came of it
+        return {(one.id, one.sample): one.text for one in found}
+
+    drawn = texts("flowertune", 2)
+    assert len(drawn) == 6
+    assert texts("flowertune", 2, items[1:2]).items() <= drawn.items()  # the same alone
+    greedy = texts("greedy", 2)
+    assert set(greedy) == {(item.id, 0) for item in items}
+
+
 def test_every_task_stands_in_the_catalogue():
-    assert {one.domain for one in TASKS.values()} >= {"general-nlp", "finance", "medical"}
+    assert {one.domain for one in TASKS.values()} == set(DOMAINS)
