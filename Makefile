@@ -15,7 +15,7 @@ BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
 .PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
-.PHONY: bench-aggregation bench-rounds bench-telemetry bench-train bench-wire clean docs format lint proto test-docker test-fast
+.PHONY: bench-aggregation bench-eval bench-rounds bench-telemetry bench-train bench-wire clean docs format lint proto test-docker test-fast
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -86,6 +86,9 @@ bench-telemetry: install-dev  ## what exporting and scraping cost, telling again
 
 bench-rounds: install-dev  ## what a round without work costs, against Flower as its templates use it; on a quiet machine
 	$(BIN)/python tests/bench/rounds.py
+
+bench-eval: $(VENV)/installed-bench  ## how fast benchmarks are scored; DATA=FOLDER has the evaluation sets; on a quiet machine
+	$(BIN)/python tests/bench/evaluation.py --data $(DATA)
 
 bench-wire: install-dev  ## what adapters take in each codec, and what lossy ones cost
 	$(BIN)/python tests/bench/wire_bytes.py

@@ -6,8 +6,9 @@ Settings, read again at each call: socket, examples, delta (value of every eleme
 rank, width and layers (the adapter's shape), magnitude (with it, the adapter is a DoRA one that begins with it
 everywhere),
 seconds (that a round takes, those from `from_round` on; it may change meanwhile), and behaviour: "" (well-behaved),
-"nan", "short" (a block missing), "stale" (the header of another round), "broken" (an error in the place of an update),
-"boasts" (figures that cannot be); and factors ("both", "b" or "alternating", as a recipe has it). Like the real one it
+"nan", "inf", "short" (a block missing), "doubled" (a block twice), "stale" (the header of another round), "broken" (an
+error in the place of an update), "boasts" (figures that cannot be); header (fields of an update's header that are
+other than they should be); kit_version (that its spec states); and factors ("both", "b" or "alternating", as a recipe has it). Like the real one it
 refuses an adapter of another spec, or in another codec than it was told when the run was opened.
 """
 
@@ -18,6 +19,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -82,7 +84,8 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
         settings = self.settings
         kind = "dora" if "magnitude" in settings else "lora"
         shape = {name: settings[name] for name in ("rank", "width", "layers") if name in settings}
-        return spec(settings.get("base_model_sha256", "b" * 64), adapter=kind, **shape)
+        made = spec(settings.get("base_model_sha256", "b" * 64), adapter=kind, **shape)
+        return replace(made, kit_version=settings.get("kit_version", made.kit_version))
 
     def Describe(self, request, context):
         described = trainer_pb2.Description(spec=self.spec.to_json(), policy_sha256="p" * 64, examples=100)
@@ -139,10 +142,12 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
             examples=settings["examples"],
             codec=codecs.upload_codec,
         )
-        if behaviour == "nan":
-            delta[7] = np.nan
+        if behaviour in ("nan", "inf"):
+            delta[7] = float(behaviour)
             update = forged(update, delta.tobytes())
-        blocks = update.blocks[:-1] if behaviour == "short" else update.blocks
+        if "header" in settings:
+            update = Payload(replace(update.header, **settings["header"]), update.blocks)
+        blocks = {"short": update.blocks[:-1], "doubled": update.blocks * 2}.get(behaviour, update.blocks)
         return trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=blocks),
             figures={

@@ -7,7 +7,9 @@ import signal
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
+from fedlora.cli.main import application
 from fedlora.phases import COORDINATOR
 from fedlora.wire import codec_named
 from superlink.initialisation import initial_adapter
@@ -150,18 +152,28 @@ def test_a_node_is_healthy_while_it_is_idle(running):
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("settings", "reason"),
     [
-        ("nan", "value 7 of base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight is nan"),
-        ("short", "0 blocks hold 0 bytes; the header announces 98304"),
-        ("stale", "header field round is 2; this run expects 1"),
+        ({"behaviour": "nan"}, "value 7 of base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight is nan"),
+        ({"behaviour": "inf"}, "value 7 of base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight is inf"),
+        ({"behaviour": "short"}, "0 blocks hold 0 bytes; the header announces 98304"),
+        ({"behaviour": "doubled"}, "2 blocks hold 196608 bytes; the header announces 98304"),
+        ({"behaviour": "stale"}, "header field round is 2; this run expects 1"),
+        ({"header": {"run": "another"}}, "header field run is 'another'; this run expects"),
+        ({"header": {"base_model_sha256": "c" * 64}}, f"header field base_model_sha256 is '{'c' * 64}'"),
     ],
+    ids=["nan", "inf", "missing", "doubled", "other-round", "other-run", "other-base-model"],
 )
-def test_a_bad_update_is_refused_by_name_and_the_round_goes_on(running, turns, behaviour, reason):
-    running.behave("site-2", behaviour=behaviour)
+def test_a_bad_update_is_refused_by_name_shown_and_the_round_goes_on(running, turns, settings, reason):
+    running.behave("site-2", **settings)
     good, bad = turns()
     assert (good.outcome, bad.outcome) == ("answered", "refused")
     assert reason in bad.reason
+    shown = CliRunner().invoke(
+        application, ["run", "show", running.run, "--runs", str(running.folder.directory.parent), "--format", "json"]
+    )
+    assert shown.exit_code == 0
+    assert reason in json.loads(shown.stdout)["turns"][1]["reason"]
     saved = load_file(running.folder.adapter / "adapter_model.safetensors")
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
     np.testing.assert_allclose(saved[name], 1.0)
@@ -204,6 +216,14 @@ def test_a_round_without_a_required_domain_fails_the_run_by_name(running):
     attempt = running.finish(running.config(sites="site-1,site-2:medical", required_domains="medical"))
     expected = "ParticipationError: round 1 does not count: it has no update of the required domain(s) medical: site"
     assert expected in attempt.details
+
+
+def test_sites_with_different_kits_are_refused_by_name(running):
+    running.behave("site-2", kit_version="9.9.9")
+    attempt = running.finish(running.config())
+    assert attempt.outcome == "failed"
+    assert "site site-1 and site site-2 do not train the same adapter: kit version" in attempt.details
+    assert "against 9.9.9" in attempt.details
 
 
 def test_sites_with_different_base_models_are_refused_by_name(running):
