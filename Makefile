@@ -15,7 +15,7 @@ BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
 .PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
-.PHONY: bench-aggregation bench-eval bench-rounds bench-telemetry bench-train bench-wire clean docs format lint proto test-docker test-fast
+.PHONY: bench-aggregation bench-eval bench-rounds bench-scale bench-telemetry bench-train bench-wire clean docs format lint proto test-docker test-fast
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -80,6 +80,9 @@ test-fast: install-dev  ## the unit tests alone
 
 bench-aggregation: install-dev  ## how fast, in how much memory and how exactly updates are aggregated
 	$(BIN)/python tests/bench/aggregation.py
+
+bench-scale: install-dev  ## rounds with 2, 8 and 32 nodes; on a quiet machine with 16 GiB free
+	$(BIN)/python tests/bench/scale.py
 
 bench-telemetry: install-dev  ## what exporting and scraping cost, telling against silent; on a quiet machine
 	$(BIN)/python tests/bench/telemetry.py

@@ -74,7 +74,9 @@ class Arm(LocalFederation, ABC):
         for name in self.sites:
             self.start_node(name, f"127.0.0.1:{road}")
         with self.control() as control:
-            self.parts.wait_until(lambda: set(control.nodes().values()) == {"online"}, "the nodes", 120)
+            self.parts.wait_until(
+                lambda: set(control.nodes().values()) == {"online"}, "the nodes", 120 + 10 * len(self.sites)
+            )
 
     @abstractmethod
     def start_node(self, name: str, superlink: str) -> None:

@@ -8,8 +8,9 @@ everywhere),
 seconds (that a round takes, those from `from_round` on; it may change meanwhile), and behaviour: "" (well-behaved),
 "nan", "inf", "short" (a block missing), "doubled" (a block twice), "stale" (the header of another round), "broken" (an
 error in the place of an update), "boasts" (figures that cannot be); header (fields of an update's header that are
-other than they should be); kit_version (that its spec states); and factors ("both", "b" or "alternating", as a recipe has it). Like the real one it
-refuses an adapter of another spec, or in another codec than it was told when the run was opened.
+other than they should be); kit_version (that its spec states); and factors ("both", "b" or "alternating", as a recipe
+has it). Like the real one it refuses an adapter of another spec, or in another codec than it was told when the run was
+opened.
 """
 
 import json
