@@ -37,6 +37,7 @@ CODES = {
     "StoppedError": 66,
     "AggregationError": 67,
     "EvaluationError": 70,
+    "EntryError": 71,
 }
 
 
