@@ -43,7 +43,7 @@ def entry_page(entry: Entry, entries: Sequence[Entry]) -> Iterator[Markup]:
     yield facts(_facts(entry))
     if one.run is not None and one.run.recipe:
         values = (
-            (key, said(", ".join(value) if isinstance(value, tuple) else str(value)))
+            (said(key), said(", ".join(value) if isinstance(value, tuple) else str(value)))
             for key, value in sorted(one.run.recipe.items())
         )
         yield tag("details", tag("summary", "Every value of the recipe"), facts(values))

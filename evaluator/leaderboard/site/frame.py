@@ -112,7 +112,7 @@ def table(
     )
 
 
-def facts(pairs: Iterable[tuple[str, Child]]) -> Markup:
+def facts(pairs: Iterable[tuple[Child, Child]]) -> Markup:
     """Return a list of what is known; what is not is left out."""
     known = [(name, value) for name, value in pairs if value not in (None, "")]
     return tag("dl", [[tag("dt", name), tag("dd", value)] for name, value in known], class_="facts")

@@ -18,7 +18,7 @@ class Markup(str):
 Child = str | int | Markup | None | Iterable["Child"]
 
 
-def tag(name: str, *children: Child, **attributes: str | float | bool | None) -> Markup:
+def tag(name: str, /, *children: Child, **attributes: str | float | bool | None) -> Markup:
     """Return an element.
 
     Parameters
@@ -55,7 +55,7 @@ def join(children: Child) -> Markup:
     return Markup("".join(join(child) for child in children))
 
 
-def said(text: str, **attributes: str | float | bool | None) -> Markup:
+def said(text: str, /, **attributes: str | float | bool | None) -> Markup:
     """Return what somebody else has said: whichever way it is written, it does not turn what stands around it."""
     plain = "".join(letter for letter in text if letter.isprintable())
     return tag("bdi", plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}\u2026", **attributes)
