@@ -17,14 +17,14 @@ TITLES = {"flowertune": "FlowerTune scoring", "likelihood": "Likelihood scoring"
 def board_page(board: Board, entries: Sequence[Entry]) -> Iterator[Markup]:
     """Yield the content of a domain's page."""
     titles = [column.title for column in board.columns]
-    yield tag("h1", f"{board.title[0].upper()}{board.title[1:]}")
+    yield tag("h1", _title(board))
     yield tag("p", f"The score is the plain mean of {_listed(titles)}, in percent.", class_="lead")
     yield from _sections({scoring: standings(board, scoring, entries) for scoring in SCORINGS}, titles)
 
 
 def combined_page(entries: Sequence[Entry]) -> Iterator[Markup]:
     """Yield the content of the page of all domains."""
-    titles = [board.title[0].upper() + board.title[1:] for board in BOARDS.values()]
+    titles = [_title(board) for board in BOARDS.values()]
     yield tag("h1", "All domains")
     yield tag(
         "p",
@@ -32,7 +32,42 @@ def combined_page(entries: Sequence[Entry]) -> Iterator[Markup]:
         f"is the plain mean of {_listed(titles)}; an entry that lacks one has no rank here.",
         class_="lead",
     )
+    yield tag("h2", "The boards")
+    yield _overview(entries)
     yield from _sections({scoring: combined(scoring, entries) for scoring in SCORINGS}, titles)
+
+
+def _overview(entries: Sequence[Entry]) -> Markup:
+    """Return the best checked entry of each board, by scoring."""
+    headings = [
+        Heading("Board"),
+        Heading("Scoring"),
+        Heading("Ranked entries", True),
+        Heading("First"),
+        Heading("Score", True),
+    ]
+    rows = []
+    for board in BOARDS.values():
+        for scoring in SCORINGS:
+            ranked = [row for row in standings(board, scoring, entries) if row.rank]
+            first = ranked[0].entry if ranked else None
+            if first is None:
+                continue
+            rows.append(
+                tag(
+                    "tr",
+                    tag("th", tag("a", _title(board), href=f"{board.domain}.html#{scoring}"), scope="row"),
+                    tag("td", TITLES[scoring]),
+                    tag("td", f"{len(ranked):,}", class_="n"),
+                    tag("td", tag("a", said(first.manifest.title), href=first.page)),
+                    score_cell(ranked[0].mean, strong=True),
+                )
+            )
+    return table("boards", "Whoever stands first among the checked entries, by board and scoring.", headings, rows)
+
+
+def _title(board: Board) -> str:
+    return board.title[0].upper() + board.title[1:]
 
 
 def _sections(boards: dict[str, list[Row]], titles: Sequence[str]) -> Iterator[Markup]:
