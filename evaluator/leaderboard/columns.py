@@ -54,6 +54,11 @@ class Board:
         """The name that people read."""
         return DOMAINS[self.domain].title
 
+    @property
+    def items(self) -> int:
+        """Size of its test sets together."""
+        return sum(column.items for column in self.columns)
+
 
 BOARDS = {
     board.domain: board

@@ -28,7 +28,7 @@ PLACES = tuple(
         (f"adapter/(?:{re.escape(CONFIG)}|{re.escape(SPEC)}|README\\.md)", 64 * MIB),
         (f"(?:{'|'.join(MODELS)})/{re.escape(EVALUATION)}", 256 * KIB),
         (f"{_RESULTS}/score\\.json", 256 * KIB),
-        (f"{_RESULTS}/answers\\.jsonl", GIB),
+        (f"{_RESULTS}/answers\\.jsonl", 256 * MIB),
     )
 )
 

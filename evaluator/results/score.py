@@ -127,7 +127,7 @@ def _mean(solved: Sequence[int], samples: int) -> Share:
 
 
 def mcnemar(first: Iterable[Answer], second: Iterable[Answer]) -> float:
-    """Return the two-sided p of the exact McNemar test: do two models solve the same items equally often?
+    """Return the two-sided p of the exact McNemar test: whether two models solve as many of the same items.
 
     McNemar 1947; exact as a sign test over the items that only one of them solves.
 

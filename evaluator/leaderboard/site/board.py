@@ -8,6 +8,7 @@ from evaluator.leaderboard.site.frame import DASH, Heading, number, percent, sco
 from evaluator.leaderboard.site.markup import Markup, said, tag
 from evaluator.leaderboard.site.plot import Point, plot
 from evaluator.leaderboard.standings import Entry, Row, combined, standings
+from evaluator.results.score import Share
 
 __all__ = ["board_page", "combined_page"]
 
@@ -19,7 +20,8 @@ def board_page(board: Board, entries: Sequence[Entry]) -> Iterator[Markup]:
     titles = [column.title for column in board.columns]
     yield tag("h1", _title(board))
     yield tag("p", f"The score is the plain mean of {_listed(titles)}, in percent.", class_="lead")
-    yield from _sections({scoring: standings(board, scoring, entries) for scoring in SCORINGS}, titles)
+    items = [column.items for column in board.columns]
+    yield from _sections({scoring: standings(board, scoring, entries) for scoring in SCORINGS}, titles, items)
 
 
 def combined_page(entries: Sequence[Entry]) -> Iterator[Markup]:
@@ -34,7 +36,8 @@ def combined_page(entries: Sequence[Entry]) -> Iterator[Markup]:
     )
     yield tag("h2", "The boards")
     yield _overview(entries)
-    yield from _sections({scoring: combined(scoring, entries) for scoring in SCORINGS}, titles)
+    items = [board.items for board in BOARDS.values()]
+    yield from _sections({scoring: combined(scoring, entries) for scoring in SCORINGS}, titles, items)
 
 
 def _overview(entries: Sequence[Entry]) -> Markup:
@@ -60,7 +63,7 @@ def _overview(entries: Sequence[Entry]) -> Markup:
                     tag("td", TITLES[scoring]),
                     tag("td", f"{len(ranked):,}", class_="n"),
                     tag("td", tag("a", said(first.manifest.title), href=first.page)),
-                    score_cell(ranked[0].mean, strong=True),
+                    score_cell(ranked[0].mean, _subset(ranked[0].mean, board.items), strong=True),
                 )
             )
     return table("boards", "Whoever stands first among the checked entries, by board and scoring.", headings, rows)
@@ -70,7 +73,7 @@ def _title(board: Board) -> str:
     return board.title[0].upper() + board.title[1:]
 
 
-def _sections(boards: dict[str, list[Row]], titles: Sequence[str]) -> Iterator[Markup]:
+def _sections(boards: dict[str, list[Row]], titles: Sequence[str], items: Sequence[int]) -> Iterator[Markup]:
     shown = {scoring: rows for scoring, rows in boards.items() if rows}
     if not shown:
         yield tag("p", "No entry has been scored here yet.")
@@ -78,7 +81,9 @@ def _sections(boards: dict[str, list[Row]], titles: Sequence[str]) -> Iterator[M
         yield tag("h2", TITLES[scoring], id=scoring)
         yield tag("p", SCORINGS[scoring], " Scores of the two scorings cannot be compared.", class_="soft")
         yield _filters(scoring, rows)
-        yield table(f"{scoring}-board", _caption(rows), _headings(titles), map(_row, rows), sortable=True)
+        yield table(
+            f"{scoring}-board", _caption(rows), _headings(titles), (_row(row, items) for row in rows), sortable=True
+        )
         yield tag("div", list(_plots(scoring, rows)), class_="plots")
 
 
@@ -108,9 +113,10 @@ def _headings(titles: Sequence[str]) -> list[Heading]:
     ]
 
 
-def _row(row: Row) -> Markup:
+def _row(row: Row, items: Sequence[int]) -> Markup:
+    """Return a line; `items` are the sizes of the columns' whole test sets."""
     entry, elsewhere = row.entry, row.published
-    scores = [score_cell(one) for one in row.columns]
+    scores = [score_cell(one, _subset(one, whole)) for one, whole in zip(row.columns, items, strict=True)]
     base = tag("span", f"base {percent(row.base.value)}", class_="sub") if row.base else None
     date = entry.manifest.created[:10] if entry else elsewhere.date if elsewhere else ""
     memory = entry.memory if entry else None
@@ -135,6 +141,13 @@ def _row(row: Row) -> Markup:
         data_kind="published" if elsewhere else "checked",
         data_broken=broken,
     )
+
+
+def _subset(share: Share | None, whole: int) -> Markup | None:
+    """Say how many items there were, where it was not the whole set."""
+    if share is None or share.n in (0, whole):
+        return None
+    return tag("span", f"n = {share.n:,} of {whole:,}", class_="sub")
 
 
 def _name(row: Row) -> Markup:

@@ -254,6 +254,22 @@ def test_a_board_without_script_is_in_order_and_says_so(pages):
     assert all("hidden" in form for form in page.all("form"))
 
 
+def test_a_part_of_a_test_set_is_told_as_one(pages):
+    told = [data for path, data in pages["finance.html"].texts if data.startswith("n = ")]
+    assert sorted(set(told)) == [
+        "n = 12 of 1,212", "n = 24 of 1,212", "n = 24 of 2,388", "n = 24 of 304",
+        "n = 40 of 1,212", "n = 40 of 2,388", "n = 40 of 304",
+    ]  # fmt: skip
+    assert "n = 120 of 3,904" in [data for _, data in pages["index.html"].texts]
+
+
+def test_the_first_page_names_who_is_first(pages, entries):
+    rows = rows_of(pages["index.html"], "boards")
+    assert len(rows) == 5  # finance has both scorings
+    text = pages["index.html"].text_in("tbody")
+    assert text.index("Finance") < text.index("finance only") < text.index("Likelihood scoring")
+
+
 def test_an_entrys_page_has_its_evidence(pages, entries, site):
     one = next(entry for entry in entries if entry.manifest.title == "everywhere")
     page = pages[one.page]
