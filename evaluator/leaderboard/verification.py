@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,51 +122,38 @@ def verify(folder: Path, public: str = "", *, judge: Judge | None = None, rerun:
     Verification
         With every problem that was found; it is never raised.
     """
-    problems: list[Problem] = []
     try:
         listed = dict(files_in(folder))
         content, signature = read(folder, MANIFEST), read(folder, SIGNATURE)
         manifest = Manifest.from_json(content)
     except EntryError as error:
         return Verification(folder, problems=(Problem(MANIFEST, str(error)),))
-    vouched = bool(public) and public == manifest.public_key
-    if public and not vouched:
-        problems.append(Problem(MANIFEST, "the entry names another key than the one that is asked for"))
-    if not signed_by(manifest.public_key, content, signature):
-        problems.append(Problem(SIGNATURE, f"is not the signature of {MANIFEST}: one of the two was changed"))
-        vouched = False
+    unsigned = list(_signature_problems(manifest, content, signature, public))
     bad = list(_file_problems(folder, manifest, listed))
-    problems += bad
     broken = {problem.file for problem in bad}
-    problems += _evaluation_problems(folder, manifest, broken)
+    results = _Results(folder, manifest, broken, judge, rerun)
+    problems = [*unsigned, *bad, *_evaluation_problems(folder, manifest, broken)]
     if not any(path.startswith("adapter/") for path in broken):
         problems += _adapter_problems(folder, manifest)
-    found: dict[Place, Mapping[str, Solved]] = {}
-    for model in MODELS:
-        for stated in manifest.scores[model]:
-            place = (model, stated.task, stated.scoring)
-            if answers_path(*place) in broken:
-                continue
-            try:
-                answers = _answers(folder, place)
-                found[place] = solved_by_group(answers)
-                problems += _score_problems(folder, place, stated, answers, broken, judge)
-                if rerun is not None:
-                    problems += _rerun_problems(folder, place, manifest, answers, rerun)
-            except EvaluationError as error:
-                problems.append(Problem(answers_path(*place), str(error)))
-    problems += _pair_problems(manifest, found)
+    problems += results.problems()
     return Verification(
         folder,
         hashlib.sha256(content).hexdigest()[:12],
         manifest,
         fingerprint(manifest.public_key),
-        vouched,
+        bool(public) and not unsigned,
         tuple(problems),
         len(manifest.files),
-        sum(one[""].n for one in found.values()),
-        found,
+        sum(one[""].n for one in results.solved.values()),
+        results.solved,
     )
+
+
+def _signature_problems(manifest: Manifest, content: bytes, signature: bytes, public: str) -> Iterator[Problem]:
+    if public and public != manifest.public_key:
+        yield Problem(MANIFEST, "the entry names another key than the one that is asked for")
+    if not signed_by(manifest.public_key, content, signature):
+        yield Problem(SIGNATURE, f"is not the signature of {MANIFEST}: one of the two was changed")
 
 
 def _file_problems(folder: Path, manifest: Manifest, listed: Mapping[str, int | None]) -> Iterator[Problem]:
@@ -247,45 +235,112 @@ def _adapter_problems(folder: Path, manifest: Manifest) -> Iterator[Problem]:
         yield Problem("adapter", "its kind, rank, alpha or size is not what the manifest says")
 
 
-def _answers(folder: Path, place: Place) -> list[Answer]:
-    path = answers_path(*place)
-    with (folder / path).open("rb") as stream:
-        if stream.seek(0, 2) == 0 or (stream.seek(-1, 2), stream.read(1))[1] != b"\n":
-            raise EntryError("is empty, or ends in the middle of a line")
-    return list(read_answers(folder / path))
+@dataclass
+class _Results:
+    """The results of an entry, task by task.
 
+    Attributes
+    ----------
+    folder, manifest : Path and Manifest
+        The entry.
+    broken : set of str
+        Files that are not looked into.
+    judge, rerun : callable or None
+        As of `verify`.
+    solved : dict
+        Filled while problems are looked for.
+    """
 
-def _score_problems(
-    folder: Path,
-    place: Place,
-    stated: TaskScore,
-    answers: Sequence[Answer],
-    broken: set[str],
-    judge: Judge | None,
-) -> Iterator[Problem]:
-    """Yield where what follows from the answers is not what the entry states."""
-    model, task, scoring = place
-    path, file = answers_path(*place), f"{model}/{task}/{scoring}/score.json"
-    wrong = [one.id for one in answers if not _judged_rightly(task, one)]
-    if wrong:
-        yield Problem(path, f"{len(wrong)} answers are not judged as their labels say, the first is {wrong[0]!r}")
-    if judge is not None:
-        again = [one.id for one in answers if judge(task, scoring, one) != one]
+    folder: Path
+    manifest: Manifest
+    broken: set[str]
+    judge: Judge | None
+    rerun: Rerun | None
+    solved: dict[Place, Mapping[str, Solved]] = field(default_factory=dict)
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with answers and scores."""
+        for model in MODELS:
+            for stated in self.manifest.scores[model]:
+                place = (model, stated.task, stated.scoring)
+                if answers_path(*place) in self.broken:
+                    continue
+                try:
+                    answers = self._answers(place)
+                    self.solved[place] = solved_by_group(answers)
+                    yield from self._judgement(place, answers)
+                    yield from self._scores(place, stated, score(stated.task, stated.scoring, answers))
+                    yield from self._answers_again(place, answers)
+                except EvaluationError as error:
+                    yield Problem(answers_path(*place), str(error))
+        yield from self._pairs()
+
+    def _answers(self, place: Place) -> list[Answer]:
+        file = self.folder / answers_path(*place)
+        with file.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(size - 1, 0))
+            if stream.read() != b"\n":
+                raise EntryError("is empty, or ends in the middle of a line")
+        return list(read_answers(file))
+
+    def _judgement(self, place: Place, answers: Sequence[Answer]) -> Iterator[Problem]:
+        """Yield where an answer does not count as its labels, or its text, demand."""
+        _, task, scoring = place
+        wrong = [one.id for one in answers if not _judged_rightly(task, one)]
+        if wrong:
+            text = f"{len(wrong)} answers are not judged as their labels say, the first is {wrong[0]!r}"
+            yield Problem(answers_path(*place), text)
+        again = [one.id for one in answers if self.judge is not None and self.judge(task, scoring, one) != one]
         if again:
-            yield Problem(path, f"{len(again)} answers are judged otherwise from their text, the first is {again[0]!r}")
-    made = score(task, scoring, answers)
-    if not _equal(dataclasses.asdict(stated), dataclasses.asdict(made)):
-        yield Problem(
-            MANIFEST, f"the score of {model} in {task} by {scoring} is not what its answers make: {_told(made)}"
-        )
-    if file not in broken:
+            text = f"{len(again)} answers are judged otherwise from their text, the first is {again[0]!r}"
+            yield Problem(answers_path(*place), text)
+
+    def _scores(self, place: Place, stated: TaskScore, made: TaskScore) -> Iterator[Problem]:
+        """Yield where what is stated is not what the answers make."""
+        model, task, scoring = place
+        file = f"{model}/{task}/{scoring}/score.json"
+        told = f"accuracy {made.accuracy.value:.4f} of n = {made.accuracy.n}, unparsable {made.unparsable:.4f}"
+        if not _equal(dataclasses.asdict(stated), dataclasses.asdict(made)):
+            text = f"the score of {model} in {task} by {scoring} is not what its answers make: {told}"
+            yield Problem(MANIFEST, text)
+        if file in self.broken:
+            return
         try:
-            kept = from_mapping(TaskScore, read_json(read(folder, file)), origin=file)
+            kept = from_mapping(TaskScore, read_json(read(self.folder, file)), origin=file)
         except (ValueError, ConfigurationError, EntryError) as error:
             yield Problem(file, str(error))
             return
         if not _equal(dataclasses.asdict(kept), dataclasses.asdict(made)):
-            yield Problem(file, f"is not what the answers make: {_told(made)}")
+            yield Problem(file, f"is not what the answers make: {told}")
+
+    def _answers_again(self, place: Place, answers: Sequence[Answer]) -> Iterator[Problem]:
+        """Yield where the model answers otherwise today, if it is asked."""
+        if self.rerun is None:
+            return
+        model, task, scoring = place
+        adapter = self.folder / "adapter" if model == "adapted" else None
+        found = self.rerun(adapter, self.manifest.evaluations[model], task, scoring)
+        again = {(one.id, one.sample): one for one in found}
+        kept = {(one.id, one.sample): one for one in answers}
+        if again.keys() != kept.keys():
+            yield Problem(answers_path(*place), f"{len(again.keys() ^ kept.keys())} items were answered once only")
+        other = [key for key in kept.keys() & again.keys() if kept[key].chosen != again[key].chosen]
+        if other:
+            text = f"{len(other)} of {len(kept)} items are answered otherwise, the first is {min(other)}"
+            yield Problem(answers_path(*place), text)
+
+    def _pairs(self) -> Iterator[Problem]:
+        """Yield where the base model was not asked what the adapter was asked."""
+        ours, theirs = ({(one.task, one.scoring) for one in self.manifest.scores[model]} for model in MODELS)
+        for task, scoring in sorted(ours ^ theirs):
+            yield Problem(MANIFEST, f"{task} by {scoring} has a score of one of {' and '.join(MODELS)} alone")
+        for task, scoring in sorted(ours & theirs):
+            places = [(model, task, scoring) for model in MODELS if (model, task, scoring) in self.solved]
+            pair = [self.solved[place][""] for place in places]
+            if len({one.items_sha256 for one in pair}) > 1:
+                counts = " and ".join(str(one.n) for one in pair)
+                yield Problem(MANIFEST, f"{task} by {scoring}: adapter and base model answered other items, {counts}")
 
 
 def _judged_rightly(task: str, answer: Answer) -> bool:
@@ -297,34 +352,6 @@ def _judged_rightly(task: str, answer: Answer) -> bool:
     return answer.correct == ((answer.chosen or UNREAD.get(task)) == answer.gold)
 
 
-def _pair_problems(manifest: Manifest, found: Mapping[Place, Mapping[str, Solved]]) -> Iterator[Problem]:
-    """Yield where the base model was not asked what the adapter was asked."""
-    ours, theirs = ({(one.task, one.scoring) for one in manifest.scores[model]} for model in MODELS)
-    for task, scoring in sorted(ours ^ theirs):
-        yield Problem(MANIFEST, f"{task} by {scoring} has a score of one of {' and '.join(MODELS)} alone")
-    for task, scoring in sorted(ours & theirs):
-        pair = [found[(model, task, scoring)][""] for model in MODELS if (model, task, scoring) in found]
-        if len({one.items_sha256 for one in pair}) > 1:
-            counts = " and ".join(str(one.n) for one in pair)
-            yield Problem(MANIFEST, f"{task} by {scoring}: adapter and base model answered other items, {counts}")
-
-
-def _rerun_problems(
-    folder: Path, place: Place, manifest: Manifest, answers: Sequence[Answer], rerun: Rerun
-) -> Iterator[Problem]:
-    model, task, scoring = place
-    adapter = folder / "adapter" if model == "adapted" else None
-    again = {(one.id, one.sample): one for one in rerun(adapter, manifest.evaluations[model], task, scoring)}
-    kept = {(one.id, one.sample): one for one in answers}
-    if again.keys() != kept.keys():
-        yield Problem(answers_path(*place), f"{len(again.keys() ^ kept.keys())} items were answered once only")
-    other = [key for key in kept.keys() & again.keys() if kept[key].chosen != again[key].chosen]
-    if other:
-        yield Problem(
-            answers_path(*place), f"{len(other)} of {len(kept)} items are answered otherwise, the first is {min(other)}"
-        )
-
-
 def _equal(one: Any, other: Any) -> bool:
     """Say whether two values are the same, numbers up to the last bits."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
@@ -332,7 +359,3 @@ def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     return bool(one == other)
-
-
-def _told(made: TaskScore) -> str:
-    return f"accuracy {made.accuracy.value:.4f} of n = {made.accuracy.n}, unparsable {made.unparsable:.4f}"
