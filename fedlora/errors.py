@@ -28,6 +28,7 @@
     |  |- StoppedError             66   a run that somebody has stopped
     |  `- AggregationError         67   updates of which no adapter can be made
     `- EvaluationError             70   a score that could not be computed
+       `- EntryError               71   an entry of the leaderboard that is not what was signed
 
 Exit codes are stable: 10-19 input, 20-29 identity, 30-39 processes, 40-49 site, 50-59 wire, 60-69 run, 70-79
 evaluation. A retired number is never used again. 2 is a wrong command line, 130 is Ctrl-C.
@@ -45,6 +46,7 @@ __all__ = [
     "ConfigurationError",
     "ControlError",
     "CredentialError",
+    "EntryError",
     "EvaluationError",
     "FedloraError",
     "MetricsError",
@@ -246,6 +248,13 @@ class EvaluationError(FedloraError):
 
     exit_code = 70
     hint = "a score could not be computed"
+
+
+class EntryError(EvaluationError):
+    """An entry of the leaderboard that cannot be made, or is not what was signed."""
+
+    exit_code = 71
+    hint = "an entry of the leaderboard cannot be made, or is not what was signed"
 
 
 def by_name() -> dict[str, type[FedloraError]]:

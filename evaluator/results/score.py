@@ -4,12 +4,11 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 from evaluator.results.answer import Answer
 from fedlora.errors import EvaluationError
 
-__all__ = ["Share", "TaskScore", "mcnemar", "pass_at", "score", "share"]
+__all__ = ["Share", "TaskScore", "mcnemar", "pass_at", "score", "share", "sign_test"]
 
 Z = 1.959963984540054  # of a 95 % interval
 
@@ -144,6 +143,16 @@ def mcnemar(first: Iterable[Answer], second: Iterable[Answer]) -> float:
         )
     only_ours = sum(ours[key] and not theirs[key] for key in ours)
     only_theirs = sum(theirs[key] and not ours[key] for key in ours)
-    discordant = only_ours + only_theirs
-    tail = sum(math.comb(discordant, k) for k in range(min(only_ours, only_theirs) + 1))
-    return min(1.0, float(Fraction(2 * tail, 2**discordant)))
+    return sign_test(only_ours, only_theirs)
+
+
+def sign_test(first: int, second: int) -> float:
+    """Return the two-sided p of the exact sign test: `first` and `second` come from coins that fall even.
+
+    Of McNemar's test these are the items that one model alone solves.
+    """
+    n, ways, tail = first + second, 1, 0
+    for k in range(min(first, second) + 1):
+        tail += ways
+        ways = ways * (n - k) // (k + 1)  # of n over k the next
+    return min(1.0, 2 * tail / 2**n)

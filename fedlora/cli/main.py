@@ -17,6 +17,7 @@ from fedlora.cli.config import application as config
 from fedlora.cli.demo import demo
 from fedlora.cli.down import down
 from fedlora.cli.init import init
+from fedlora.cli.leaderboard import application as leaderboard
 from fedlora.cli.model import application as model
 from fedlora.cli.node import application as node
 from fedlora.cli.pki import application as pki
@@ -77,6 +78,7 @@ application.add_typer(shard, name="shard")
 application.add_typer(model, name="model")
 application.add_typer(adapter, name="adapter")
 application.add_typer(benchmark, name="benchmark")
+application.add_typer(leaderboard, name="leaderboard")
 application.add_typer(pki, name="pki")
 application.add_typer(render, name="render")
 application.add_typer(node, name="node")

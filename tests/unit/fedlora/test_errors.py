@@ -37,6 +37,7 @@ CODES = {
     "StoppedError": 66,
     "AggregationError": 67,
     "EvaluationError": 70,
+    "EntryError": 71,
 }
 
 
@@ -111,7 +112,7 @@ def test_code_is_in_its_band(error):
         ("site", {"TrainerError", "PolicyError", "WithdrawalError", "UnfitSiteError"}),
         ("wire", {"WireError"}),
         ("run", {name for name, code in CODES.items() if 60 <= code < 70}),
-        ("evaluation", {"EvaluationError"}),
+        ("evaluation", {"EvaluationError", "EntryError"}),
     ],
 )
 def test_who_is_in_each_band(area, names):

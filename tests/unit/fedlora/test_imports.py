@@ -20,6 +20,9 @@ def test_the_coordinator_needs_no_torch():
         "fedlora.adapters.exporting",
         "fedlora.cli.shard.source",
         "supernode.doctor",
+        "evaluator.leaderboard.site",
+        "evaluator.leaderboard.submission",
+        "fedlora.cli.leaderboard.run_figures",
     )
     program = BLOCK + f"import {', '.join(modules)}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
