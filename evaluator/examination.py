@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import fedlora
 from evaluator.results.answer import Answer, append_answers, read_answers
+from evaluator.results.evaluation import EVALUATION, Evaluation, read_evaluation
 from evaluator.results.score import TaskScore, score
 from evaluator.sandbox.run import require
 from evaluator.tasks.catalogue import TASKS, Asked, task
@@ -30,14 +31,14 @@ from fedlora.rules import between
 if TYPE_CHECKING:
     from evaluator.scoring.examiner import Examiner
 
-__all__ = ["SCORINGS", "Evaluation", "Examination", "Progress", "Scoring", "Sitting", "examine", "follow", "results"]
+__all__ = ["SCORINGS", "Examination", "Progress", "Scoring", "Sitting", "examine", "follow", "results"]
 
 Scoring = Literal["flowertune", "likelihood", "greedy"]
 SCORINGS: tuple[Scoring, ...] = ("flowertune", "likelihood", "greedy")
 DRAWN = {(name, "flowertune") for name, one in TASKS.items() if isinstance(one, CodeTask)}
 BASE = "base"
 LOOK_SECONDS = 2.0  # between looks for checkpoints
-ANSWERS, SCORE, EVALUATION = "answers.jsonl", "score.json", "evaluation.json"
+ANSWERS, SCORE = "answers.jsonl", "score.json"
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers")
 Progress = Callable[[str, str, str, int, int], None]  # who, task, scoring, items answered, items
 
@@ -88,43 +89,6 @@ class Examination:
     compute_precision: ComputePrecision = "fp32"
     threads: int = 2
     batch_tokens: int = 4096
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a folder of results is of; two can be compared if all is equal but for who answers.
-
-    Attributes
-    ----------
-    base_model, base_model_sha256 : str
-        Name and hash.
-    adapter_sha256 : str
-        Hash of the adapter's tensors; empty for the base model alone.
-    run : str
-        The run that it is of.
-    kit_version : str
-        Of fedlora.
-    versions : Mapping[str, str]
-        Of the libraries that compute.
-    precision : str
-        What weights are held in, and what is computed in.
-    samples, limit, seed : int
-        Programs drawn for each item, most items of a task, and what draws both.
-    created : str
-        When it was begun, ISO 8601.
-    """
-
-    base_model: str
-    base_model_sha256: str
-    adapter_sha256: str
-    run: str
-    kit_version: str
-    precision: str
-    samples: int
-    limit: int
-    seed: int
-    created: str
-    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sitting:
@@ -293,10 +257,7 @@ def _begin(folder: Path, evaluation: Evaluation) -> None:
     """Write what the results are of, or hold what stands there to it."""
     file = folder / EVALUATION
     if file.exists():
-        try:
-            there = from_mapping(Evaluation, json.loads(file.read_text(encoding="utf-8")), origin=str(file))
-        except (ValueError, ConfigurationError) as error:
-            raise EvaluationError(f"{file} does not say what the results are of: {error}") from error
+        there = read_evaluation(file.read_bytes(), str(file))
         if replace(there, created=evaluation.created) != evaluation:
             differing = [
                 key for key, value in asdict(evaluation).items() if key != "created" and getattr(there, key) != value
@@ -343,7 +304,7 @@ def results(folder: Path) -> Iterator[tuple[Evaluation, list[TaskScore]]]:
         raise EvaluationError(f"{folder} holds no results of `fedlora benchmark run`")
     for file in files:
         try:
-            evaluation = from_mapping(Evaluation, json.loads(file.read_text(encoding="utf-8")), origin=str(file))
+            evaluation = read_evaluation(file.read_bytes(), str(file))
             scores = [
                 from_mapping(TaskScore, json.loads(one.read_text(encoding="utf-8")), origin=str(one))
                 for one in sorted(file.parent.glob(f"*/*/{SCORE}"))

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 from evaluator.leaderboard.columns import SCORINGS, TASKS
 from evaluator.leaderboard.files import MODELS
+from evaluator.results.evaluation import Evaluation
 from evaluator.results.score import TaskScore
 from fedlora.config import from_mapping, key_of
 from fedlora.domains import DOMAINS
 from fedlora.errors import ConfigurationError, EntryError
 from fedlora.rules import Rule, above, at_least, between, matching, one_of, share
 
-__all__ = ["LAYOUT", "AdapterFacts", "Evaluation", "FileNote", "Manifest", "RunFigures", "read_evaluation", "read_json"]
+__all__ = ["LAYOUT", "AdapterFacts", "FileNote", "Manifest", "RunFigures", "read_json"]
 
 LAYOUT = 1  # version of the entry's layout
 SHA256 = matching("[0-9a-f]{64}", "a SHA-256, 64 hexadecimal digits")
@@ -122,44 +123,6 @@ class RunFigures:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """How a model was scored: what the evaluator writes into ``evaluation.json``.
-
-    Attributes
-    ----------
-    base_model, base_model_sha256 : str
-        The base model.
-    adapter_sha256 : str
-        Hash of the adapter's tensors' file; empty for the base model alone.
-    run : str
-        Whose adapter; empty if it is of no run.
-    kit_version : str
-        The kit that scored.
-    versions : mapping
-        Versions of the libraries that computed.
-    precision : str
-        What the base model's weights were held in.
-    length : int
-        Longest context in tokens.
-    seed : int
-        Decides what was drawn.
-    created : str
-        When.
-    """
-
-    base_model: str
-    base_model_sha256: Annotated[str, SHA256]
-    adapter_sha256: str
-    run: str
-    kit_version: str
-    versions: Mapping[str, str]
-    precision: str
-    length: int
-    seed: int
-    created: str
-
-
-@dataclass(frozen=True)
 class Manifest:
     """What an entry says of itself.
 
@@ -246,22 +209,6 @@ class Manifest:
             return from_mapping(cls, read_json(content), origin="the manifest")
         except (ValueError, ConfigurationError) as error:
             raise EntryError(f"manifest.json cannot be read: {error}") from error
-
-
-def read_evaluation(content: bytes) -> Evaluation:
-    """Read an ``evaluation.json``; what else the evaluator notes in it is left alone.
-
-    Raises
-    ------
-    EntryError
-        If it is none.
-    """
-    known = {key_of(one.name) for one in dataclasses.fields(Evaluation)}
-    try:
-        found = {key: value for key, value in read_json(content).items() if key in known}
-        return from_mapping(Evaluation, found, origin="evaluation.json")
-    except (ValueError, ConfigurationError) as error:
-        raise EntryError(f"evaluation.json cannot be read: {error}") from error
 
 
 def read_json(content: bytes) -> dict[str, Any]:

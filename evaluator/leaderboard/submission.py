@@ -14,22 +14,21 @@ from evaluator.leaderboard.files import EVALUATION, MANIFEST, MODELS, SIGNATURE,
 from evaluator.leaderboard.manifest import (
     LAYOUT,
     AdapterFacts,
-    Evaluation,
     FileNote,
     Manifest,
     RunFigures,
-    read_evaluation,
 )
 from evaluator.leaderboard.signing import public_hex, sign
 from evaluator.leaderboard.verification import inconsistency, verify
 from evaluator.results.answer import read_answers
+from evaluator.results.evaluation import Evaluation, read_evaluation
 from evaluator.results.score import TaskScore, score
 from fedlora.adapters import Adapter
 from fedlora.adapters.card import RunFacts
 from fedlora.adapters.checkpoint import file_sha256
 from fedlora.adapters.exporting import export
 from fedlora.adapters.folder import WEIGHTS
-from fedlora.errors import EntryError
+from fedlora.errors import EntryError, EvaluationError
 from fedlora.folders import new_folder
 
 __all__ = ["Submission", "submit"]
@@ -100,13 +99,13 @@ def submit(submission: Submission, key: Ed25519PrivateKey, to: Path) -> Manifest
 
 def _evaluation(results: Path) -> Evaluation:
     try:
-        return read_evaluation((results / EVALUATION).read_bytes())
+        return read_evaluation((results / EVALUATION).read_bytes(), str(results / EVALUATION))
     except OSError as error:
         raise EntryError(
             f"{results} holds no results of an evaluation: {EVALUATION} cannot be read: {error.strerror}"
         ) from error
-    except EntryError as error:
-        raise EntryError(f"{results}: {error}") from error
+    except EvaluationError as error:
+        raise EntryError(str(error)) from error
 
 
 def _check_base_model(adapter: Adapter, base: Evaluation) -> None:

@@ -22,9 +22,10 @@ from evaluator.leaderboard.files import (
     most_bytes,
     read,
 )
-from evaluator.leaderboard.manifest import Evaluation, Manifest, read_evaluation, read_json
+from evaluator.leaderboard.manifest import Manifest, read_json
 from evaluator.leaderboard.signing import fingerprint, signed_by
 from evaluator.results.answer import Answer, read_answers
+from evaluator.results.evaluation import Evaluation, read_evaluation
 from evaluator.results.score import TaskScore, score
 from fedlora.adapters import open_adapter
 from fedlora.adapters.folder import CONFIG, WEIGHTS
@@ -194,7 +195,7 @@ def _evaluation_problems(folder: Path, manifest: Manifest, broken: set[str]) -> 
         try:
             if read_evaluation(read(folder, path)) != manifest.evaluations[model]:
                 yield Problem(path, "is not what the manifest says")
-        except EntryError as error:
+        except EvaluationError as error:
             yield Problem(path, str(error))
     if reason := inconsistency(manifest.adapted, manifest.base, manifest.adapter.sha256):
         yield Problem(MANIFEST, reason)
@@ -206,7 +207,7 @@ def inconsistency(adapted: Evaluation, base: Evaluation, adapter_sha256: str) ->
         return f"the adapter that was scored has the SHA-256 {adapted.adapter_sha256 or '(none)'}, not {adapter_sha256}"
     if base.adapter_sha256:
         return f"what stands for the base model was scored with the adapter {base.adapter_sha256}"
-    for name in ("base_model_sha256", "precision", "length", "seed"):
+    for name in ("base_model_sha256", "precision", "samples", "limit", "seed"):
         ours, theirs = getattr(adapted, name), getattr(base, name)
         if ours != theirs:
             return f"the two were not scored alike: {name.replace('_', ' ')} {ours} against {theirs}"

@@ -147,7 +147,7 @@ def _rules(entry: Entry) -> Markup:
 def _facts(entry: Entry) -> list[tuple[str, Child]]:
     one, adapter = entry.manifest, entry.manifest.adapter
     versions = ", ".join(f"{name} {version}" for name, version in sorted(one.adapted.versions.items()))
-    scored = f"{one.adapted.precision}, at most {one.adapted.length:,} tokens, seed {one.adapted.seed}"
+    scored = f"{one.adapted.precision}, seed {one.adapted.seed}"
     return [
         ("base model", said(one.base.base_model)),
         ("adapter", f"{adapter.kind}, rank {adapter.rank}, alpha {adapter.alpha:g}, {adapter.parameters:,} values"),
