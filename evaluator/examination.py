@@ -129,7 +129,7 @@ class Sitting:
         """
         self.begin(who, adapter)
         return [
-            self._score(who, adapter, name, scoring)
+            self.answer(who, adapter, name, scoring)
             for name in self.items
             for scoring in self.examination.scorings
             if scoring in task(name).scorings
@@ -139,7 +139,8 @@ class Sitting:
         """Write what the results below `who` are of, or hold what stands there to it."""
         _begin(self.examination.results / who, _evaluation(self.examination, adapter))
 
-    def _score(self, who: str, adapter: Path | None, name: str, scoring: Scoring) -> TaskScore:
+    def answer(self, who: str, adapter: Path | None, name: str, scoring: str) -> TaskScore:
+        """Answer the items of one task by one scoring that have no answer yet, and return the score; after `begin`."""
         folder, asked = self.examination.results / who / name / scoring, self.items[name]
         folder.mkdir(parents=True, exist_ok=True)
         samples = self.examination.samples if (name, scoring) in DRAWN else 1

@@ -49,7 +49,7 @@ class TaskScore:
     cut : int
         Answers whose prompt did not fit the model's context whole.
     items_sha256 : str
-        Hash of the ids in their order: two scores can be compared if it is the same.
+        Hash of the sorted ids: two scores can be compared if it is the same.
     groups : Mapping[str, Share]
         The parts of a task that are reported for themselves.
     pass_at : Mapping[str, float]
@@ -109,7 +109,7 @@ def score(task: str, scoring: str, answers: Sequence[Answer]) -> TaskScore:
         _mean(solved, n),
         sum(not one.chosen for one in answers) / len(answers),
         sum(one.cut > 0 for one in answers),
-        hashlib.sha256("\n".join(by_item).encode()).hexdigest(),
+        hashlib.sha256("\n".join(sorted(by_item)).encode()).hexdigest(),
         {name: _mean(counts, n) for name, counts in groups.items() if name},
         {str(k): sum(pass_at(n, count, k) for count in solved) / len(solved) for k in (1, 10, 100) if 1 < n >= k},
     )

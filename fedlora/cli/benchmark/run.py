@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from fedlora.cli.amounts import duration
+from fedlora.cli.benchmark.arguments import SetOption, evaluation_sets, live_progress
 from fedlora.cli.benchmark.table import print_results
 from fedlora.cli.options import Format, FormatOption, RunsOption, runs_folder
 from fedlora.errors import ConfigurationError
 from fedlora.recipes.recipe import BasePrecision, ComputePrecision
 
 if TYPE_CHECKING:
-    from evaluator.examination import Examination, Progress
+    from evaluator.examination import Examination
     from superlink.runs import RunFolder
 
 __all__ = ["run"]
@@ -28,15 +28,7 @@ BF16, FP32 = Precision("bf16"), Computing("fp32")
 
 
 def run(
-    sets: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            metavar="NAME=FILE",
-            help="A benchmark and the file or folder of its items; may be given several times.",
-            show_default=False,
-        ),
-    ],
+    sets: SetOption,
     results: Annotated[
         Path | None,
         typer.Argument(
@@ -78,7 +70,6 @@ def run(
     What is in the folder already is not answered again: the same command goes on where it was interrupted.
     """
     from evaluator.examination import SCORINGS, Examination, examine
-    from evaluator.tasks.catalogue import task
     from fedlora.adapters.folder import open_adapter
     from fedlora.language_model import obtain
     from fedlora.language_model.cache import DEFAULT_BASE_MODEL
@@ -88,9 +79,7 @@ def run(
         if not of_run:
             raise ConfigurationError("name a folder for the results, or a run with --run")
         results = RunFolder(runs_folder(runs), of_run).benchmarks
-    files = dict(_pair(text) for text in sets)
-    for name in files:
-        task(name)  # a misspelt name is told before anything is loaded
+    files = evaluation_sets(sets)
     if every and not of_run:
         raise ConfigurationError("--every wants a run: name it with --run")
     folder = _adapter(of_run, runs, adapter, wait=bool(every))
@@ -112,19 +101,10 @@ def run(
     if every:
         _follow(examination, RunFolder(runs_folder(runs), of_run), every)
     else:
-        examine(examination, _progress())
+        examine(examination, live_progress())
     if sys.stderr.isatty():
         typer.echo("", err=True)
     print_results(results, output)
-
-
-def _pair(text: str) -> tuple[str, Path]:
-    name, equals, file = text.partition("=")
-    if not equals or not file:
-        raise ConfigurationError(f"--set {text}: say NAME=FILE, for example tfns=sent_valid.csv")
-    if not Path(file).exists():
-        raise ConfigurationError(f"--set {text}: there is no {file}")
-    return name, Path(file)
 
 
 def _follow(examination: "Examination", folder: "RunFolder", every: int) -> None:
@@ -134,7 +114,7 @@ def _follow(examination: "Examination", folder: "RunFolder", every: int) -> None
     from superlink.runs import verdict
 
     os.nice(19)
-    follow(examination, folder.directory / CHECKPOINTS, every, lambda: verdict(folder).state.ended, _progress())
+    follow(examination, folder.directory / CHECKPOINTS, every, lambda: verdict(folder).state.ended, live_progress())
 
 
 def _adapter(of_run: str, runs: Path | None, adapter: Path | None, *, wait: bool) -> Path | None:
@@ -156,20 +136,3 @@ def _adapter(of_run: str, runs: Path | None, adapter: Path | None, *, wait: bool
             break
         time.sleep(1)
     raise EvaluationError(f"there is no checkpoint in {directory}; a run has one once its first round is done")
-
-
-def _progress() -> "Progress":
-    """Return what shows progress: one line that is rewritten on a terminal, else a line each half minute."""
-    began = last = time.monotonic()
-    live = sys.stderr.isatty()
-
-    def show(who: str, task: str, scoring: str, done: int, wanted: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if not live and now - last < 30 and done < wanted:
-            return
-        last = now
-        text = f"{who}: {task} by {scoring}: {done} of {wanted} items, {duration(now - began)}"
-        typer.echo(f"\r\x1b[K{text}" if live else text, nl=not live, err=True)
-
-    return show

@@ -1,11 +1,14 @@
 """``fedlora leaderboard verify``."""
 
 import json
+import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlora.cli.benchmark.arguments import SetOption, evaluation_sets, live_progress
 from fedlora.cli.leaderboard.arguments import EntryArgument
 from fedlora.cli.options import Format, FormatOption
 
@@ -21,15 +24,30 @@ def verify(
         Path | None,
         typer.Option(metavar="PUBLIC", help="The submitter.pub that must have signed it.", show_default=False),
     ] = None,
+    sets: SetOption = [],  # noqa: B006 - Typer makes a new list
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Let the models answer again, with the items that --set names.")
+    ] = False,
+    base_model: Annotated[
+        str,
+        typer.Option(metavar="MODEL", help="For --rerun: the base model; else by the name that the entry has."),
+    ] = "",
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Check an entry: its signature, every file, every score from its answers; names what is wrong, exits with 71."""
+    """Check an entry: its signature, every file, every score from its answers; names what is wrong, exits with 71.
+
+    With --set, each answer is also judged again from what the model wrote; programs are run again.
+    """
+    from evaluator.again import Again
     from evaluator.leaderboard.signing import read_public
     from evaluator.leaderboard.verification import verify as check
     from fedlora.errors import EntryError
     from fedlora.log import printable
 
-    found = check(entry, read_public(key) if key else "")
+    with tempfile.TemporaryDirectory(prefix="fedlora-") as work:
+        again = Again(evaluation_sets(sets), Path(work), live_progress(), os.cpu_count() or 1, base_model)
+        public = read_public(key) if key else ""
+        found = check(entry, public, judge=again.judge if sets else None, rerun=again.rerun if rerun else None)
     if output is Format.JSON:
         typer.echo(json.dumps(_document(found), indent=2))
     else:

@@ -1,0 +1,82 @@
+"""The whole way on the command line: scoring, an entry of it, and checking that by judging and answering again."""
+
+import json
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from typer.testing import CliRunner
+
+from evaluator.again import Again
+from evaluator.results.answer import Answer
+from fedlora.cli.main import application
+from fedlora.errors import EntryError, EvaluationError
+from fedlora.language_model import BaseModel
+from fedlora.language_model.loading import load
+
+OPTIONS = {"opa": "up", "opb": "down", "opc": "left", "opd": "right"}
+ROWS = [{"id": f"q{n}", "question": f"Where to in case {n}?", "cop": n % 4, **OPTIONS} for n in range(12)]
+
+
+def fedlora(*arguments):
+    return CliRunner().invoke(application, list(map(str, arguments)), env={"COLUMNS": "100", "TERM": "dumb"})
+
+
+@pytest.fixture(scope="module")
+def entry(tiny_model, tmp_path_factory):
+    """An entry whose items were answered by the tiny model."""
+    folder = tmp_path_factory.mktemp("again")
+    torch.manual_seed(1)
+    base, _ = load(BaseModel("tiny", tiny_model), precision="fp32", compute="fp32")
+    adapter = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    get_peft_model(base, adapter).save_pretrained(folder / "adapter")
+    (folder / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    scored = fedlora(
+        "benchmark", "run", folder / "results", "--set", f"medmcqa={folder / 'q.jsonl'}", "--adapter",
+        folder / "adapter", "--base-model", tiny_model, "--base-precision", "fp32", "--limit", 8, "--format", "json",
+    )  # fmt: skip
+    assert scored.exit_code == 0, scored.exception
+    accuracies = {of["of"]["adapter_sha256"] != "": of["scores"] for of in json.loads(scored.stdout)}
+    assert {one["accuracy"]["n"] for scores in accuracies.values() for one in scores} == {8}
+    assert fedlora("leaderboard", "keygen", folder / "keys").exit_code == 0
+    made = fedlora(
+        "leaderboard", "submit", folder / "entry", "--results", folder / "results" / "adapted", "--base-results",
+        folder / "results" / "base", "--adapter", folder / "adapter", "--domain", "medical", "--title", "Tiny",
+        "--submitter", "Nobody", "--key", folder / "keys" / "submitter.key",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.exception
+    return folder
+
+
+def verify(folder, *options):
+    return fedlora("leaderboard", "verify", folder / "entry", *options)
+
+
+def test_the_model_answers_again_as_it_did(entry, tiny_model):
+    found = verify(entry, "--set", f"medmcqa={entry / 'q.jsonl'}", "--rerun", "--base-model", tiny_model)
+    assert found.exit_code == 0, found.stdout
+    assert "it holds" in found.stdout
+
+
+def test_without_its_items_nothing_can_be_answered_again(entry):
+    found = verify(entry, "--rerun")
+    assert isinstance(found.exception, EntryError)
+    assert "name them with --set medmcqa=FILE" in found.stdout
+
+
+def test_other_right_answers_than_the_items_have_are_found(entry, tmp_path):
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps({**row, "cop": 3 - row["cop"]}) + "\n" for row in ROWS))
+    found = verify(entry, "--set", f"medmcqa={tmp_path / 'q.jsonl'}")
+    assert isinstance(found.exception, EntryError)
+    assert "8 answers are judged otherwise" in found.stdout
+
+
+def test_answers_are_judged_by_their_texts_alone(entry, tmp_path):
+    again = Again({"medmcqa": entry / "q.jsonl"}, tmp_path, lambda *_: None)
+    lied = Answer("q1", gold="A", text="c", chosen="A", correct=True)
+    assert again.judge("medmcqa", "flowertune", lied) == Answer("q1", gold="B", text="c", chosen="C", correct=False)
+    likely = Answer("q1", gold="B", likelihoods={"A": -1.0, "B": -0.5, "C": -2.0, "D": -9.0}, chosen="A")
+    assert again.judge("medmcqa", "likelihood", likely).chosen == "B"
+    assert again.judge("tfns", "flowertune", lied) == lied
+    with pytest.raises(EvaluationError, match="has no item 'x'"):
+        again.judge("medmcqa", "flowertune", Answer("x"))
