@@ -292,15 +292,15 @@ def _write(file: Path, what: Evaluation | TaskScore) -> None:
     unfinished.replace(file)
 
 
-def results(folder: Path) -> Iterator[tuple[Evaluation, list[TaskScore]]]:
-    """Yield what each folder of results below `folder` is of, and its scores.
+def results(folder: Path) -> Iterator[tuple[str, Evaluation, list[TaskScore]]]:
+    """Yield of each folder of results below `folder` its name, what it is of, and its scores; the base model first.
 
     Raises
     ------
     EvaluationError
         If there is none, or a file is something else.
     """
-    files = sorted(folder.glob(f"*/{EVALUATION}"))
+    files = sorted(folder.glob(f"*/{EVALUATION}"), key=lambda file: (file.parent.name != BASE, file.parent.name))
     if not files:
         raise EvaluationError(f"{folder} holds no results of `fedlora benchmark run`")
     for file in files:
@@ -312,4 +312,4 @@ def results(folder: Path) -> Iterator[tuple[Evaluation, list[TaskScore]]]:
             ]
         except (OSError, ValueError, ConfigurationError) as error:
             raise EvaluationError(f"{file.parent} holds something else than results: {error}") from error
-        yield evaluation, scores
+        yield file.parent.name, evaluation, scores

@@ -3,35 +3,64 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
+from fedlora.cli.amounts import DASH
 from fedlora.cli.options import Format
+
+if TYPE_CHECKING:
+    from evaluator.results.evaluation import Evaluation
+    from evaluator.results.score import Share, TaskScore
+
+    Results = list[tuple[str, Evaluation, list[TaskScore]]]
 
 __all__ = ["print_results"]
 
+DETAILED = 2  # of so many models, all is shown
+
 
 def print_results(folder: Path, output: Format) -> None:
-    """Print what stands in a folder of results."""
+    """Print what stands in a folder of results: of two models all, of more a matrix of their accuracies."""
     from evaluator.examination import results
 
     found = list(results(folder))
     if output is Format.JSON:
         document = [
-            {"of": dataclasses.asdict(of), "scores": [dataclasses.asdict(one) for one in scores]}
-            for of, scores in found
+            {"name": name, "of": dataclasses.asdict(of), "scores": [dataclasses.asdict(one) for one in scores]}
+            for name, of, scores in found
         ]
         typer.echo(json.dumps(document, indent=2))
         return
-    line = "{:<22}{:<12}{:<24}{:>7}{:>10}   {:<18}{:>11}"
-    typer.echo(line.format("benchmark", "scoring", "of", "items", "accuracy", "95 % interval", "unparsable"))
-    for of, scores in found:
-        who = f"adapter {of.adapter_sha256[:8]}" if of.adapter_sha256 else of.base_model
+    for line in _details(found) if len(found) <= DETAILED else _matrix(found):
+        typer.echo(line.rstrip())
+
+
+def _details(found: "Results") -> list[str]:
+    row = "{:<20}{:<12}{:<26}{:>7}{:>10}   {:<18}{:>11}"
+    lines = [row.format("benchmark", "scoring", "of", "items", "accuracy", "95 % interval", "unparsable")]
+    for name, of, scores in found:
+        who = f"{name} {of.adapter_sha256[:8]}" if of.adapter_sha256 else of.base_model.rsplit("/", 1)[-1]
         for one in scores:
-            groups = [(f"  {name}", share) for name, share in one.groups.items()]
-            for name, share in [(one.task, one.accuracy), *groups]:
+            for part, share in _parts(one):
                 interval = f"{share.low:.1%} to {share.high:.1%}"
-                unparsable = f"{one.unparsable:.1%}" if name == one.task else ""
-                typer.echo(
-                    line.format(name, one.scoring, who, share.n, f"{share.value:.1%}", interval, unparsable).rstrip()
-                )
+                unparsable = f"{one.unparsable:.1%}" if part == one.task else ""
+                lines.append(row.format(part, one.scoring, who, share.n, f"{share.value:.1%}", interval, unparsable))
+    return lines
+
+
+def _matrix(found: "Results") -> list[str]:
+    row = "{:<20}{:<12}{:>7}" + "{:>12}" * len(found)
+    lines = [row.format("benchmark", "scoring", "items", *(name for name, _, _ in found))]
+    shares = [{(part, one.scoring): share for one in scores for part, share in _parts(one)} for _, _, scores in found]
+    for place in dict.fromkeys(place for ones in shares for place in ones):
+        items = next(ones[place].n for ones in shares if place in ones)
+        values = (f"{ones[place].value:.1%}" if place in ones else DASH for ones in shares)
+        lines.append(row.format(*place, items, *values))
+    return lines
+
+
+def _parts(one: "TaskScore") -> "list[tuple[str, Share]]":
+    """Return a task's share and those of its groups, by what they are called in the table."""
+    return [(one.task, one.accuracy), *((f"  {name}", share) for name, share in one.groups.items())]

@@ -1,6 +1,7 @@
 """The whole way on the command line: scoring, an entry of it, and checking that by judging and answering again."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -80,3 +81,18 @@ def test_answers_are_judged_by_their_texts_alone(entry, tmp_path):
     assert again.judge("tfns", "flowertune", lied) == lied
     with pytest.raises(EvaluationError, match="has no item 'x'"):
         again.judge("medmcqa", "flowertune", Answer("x"))
+
+
+def test_what_stands_there_is_shown_with_all_of_two_models_and_as_a_matrix_of_more(entry, tmp_path):
+    shown = fedlora("benchmark", "show", entry / "results")
+    assert shown.exit_code == 0
+    assert [line.split()[:2] for line in shown.stdout.splitlines()[1:]] == [
+        ["medmcqa", "flowertune"], ["medmcqa", "likelihood"]
+    ] * 2  # fmt: skip
+    for who in ("base", "round-0002", "round-0010"):
+        shutil.copytree(entry / "results" / ("base" if who == "base" else "adapted"), tmp_path / who)
+    matrix = fedlora("benchmark", "show", tmp_path).stdout.splitlines()
+    assert matrix[0].split() == ["benchmark", "scoring", "items", "base", "round-0002", "round-0010"]
+    assert [len(line.split()) for line in matrix[1:]] == [6, 6]
+    nothing = fedlora("benchmark", "show", tmp_path / "base")
+    assert isinstance(nothing.exception, EvaluationError)
