@@ -10,7 +10,8 @@ from evaluation_sets import REAL, real_file
 from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
 
-from evaluator.examination import Examination, examine
+from evaluator import examination
+from evaluator.examination import Examination, examine, follow, results
 from evaluator.results.answer import read_answers
 from evaluator.sandbox.run import require
 from evaluator.scoring.batches import batches
@@ -215,6 +216,23 @@ def test_an_examination_goes_on_where_it_was_interrupted(model, adapter, tmp_pat
     assert examine(_examination(model, adapter, tmp_path), lambda *_: None) == done
     assert 0 < len(asked) < 12
     assert [sorted((one.id, one.chosen) for one in read_answers(file)) for file in files] == whole
+
+
+def test_rounds_are_scored_as_they_come_each_nth_and_the_last(model, adapter, tmp_path, monkeypatch):
+    monkeypatch.setattr(examination, "LOOK_SECONDS", 0.0)
+    checkpoints, looks = tmp_path / "checkpoints", []
+
+    def ended():
+        looks.append(sorted(entry.name for entry in (tmp_path / "results").iterdir()))
+        shutil.copytree(adapter, checkpoints / f"round-{len(looks):04d}")
+        return len(looks) == 5
+
+    follow(_examination(model, None, tmp_path), checkpoints, 2, ended, lambda *_: None)
+    assert looks == [["base"], ["base"], ["base", "round-0002"], ["base", "round-0002"],
+                     ["base", "round-0002", "round-0004"]]  # fmt: skip
+    assert [name for name, _, scores in results(tmp_path / "results") if len(scores) == 2] == [
+        "base", "round-0002", "round-0004", "round-0005"
+    ]  # fmt: skip
 
 
 def test_results_of_something_else_are_not_gone_on_with(model, adapter, tmp_path):
