@@ -14,6 +14,13 @@ REAL = {
     "careqa": ("medical/open/eval/careqa_test.json.gz", 5621, "4a22fb2d8963"),
 }
 
+PROGRAMS = {
+    "humaneval": "code/open/eval/HumanEval.jsonl.gz",
+    "mbpp": "code/open/eval/mbpp.jsonl",
+    "multipl-e-js": "code/open/eval/multipl-e_humaneval-js.jsonl",
+    "multipl-e-cpp": "code/open/eval/multipl-e_humaneval-cpp.jsonl",
+}
+
 
 def real_file(real_data, pattern, folder):
     """Return a real file, or a folder with those that a pattern names."""

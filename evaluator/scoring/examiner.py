@@ -149,6 +149,23 @@ class Examiner:
         self, task: CodeTask, scoring: str, items: Sequence[CodeItem], samples: int
     ) -> Iterator[list[Answer]]:
         """Write programs, and have them judged in sandboxes."""
+        lengths = {item.id: len(self.tokenizer(item.prompt, verbose=False)["input_ids"]) for item in items}
+        for batch in self.programs(task, scoring, items, samples):
+            judged = judge(task, [(item, [text]) for item, _, text in batch], threads=self.threads)
+            yield [
+                replace(
+                    answer,
+                    sample=sample,
+                    prompt_tokens=lengths[item.id],
+                    cut=max(0, lengths[item.id] - min(task.most_tokens, self.context)),
+                )
+                for (item, sample, _), answer in zip(batch, judged, strict=True)
+            ]
+
+    def programs(
+        self, task: CodeTask, scoring: str, items: Sequence[CodeItem], samples: int = 1
+    ) -> Iterator[list[tuple[CodeItem, int, str]]]:
+        """Yield, batch by batch, what is written behind each item's prompt, with the number of its sample."""
         drawn = scoring == "flowertune"
         asked = [(item, sample) for item in items for sample in range(samples if drawn else 1)]
         prompts: list[list[int]] = self.tokenizer([item.prompt for item, _ in asked], verbose=False)["input_ids"]
@@ -163,16 +180,7 @@ class Examiner:
             return task.settled(asked[row][0], text)
 
         for texts in generator.generate(wanted, settled, choose):
-            judged = judge(task, [(asked[row][0], [text]) for row, text in texts.items()], threads=self.threads)
-            yield [
-                replace(
-                    answer,
-                    sample=asked[row][1],
-                    prompt_tokens=len(prompts[row]),
-                    cut=len(prompts[row]) - len(wanted[row].prompt),
-                )
-                for row, answer in zip(texts, judged, strict=True)
-            ]
+            yield [(*asked[row], text) for row, text in texts.items()]
 
     def _likeliest(self, task: ChoiceTask, items: Sequence[Item]) -> Iterator[list[Answer]]:
         """Answer with the likeliest label, in the model's own chat template if it has one."""

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from evaluator.sandbox.run import available, require
-from evaluator.tasks.catalogue import CODE
+from evaluator.tasks.catalogue import PROGRAMS
 from evaluator.tasks.execution import judge
 from evaluator.tasks.humaneval import HUMANEVAL
 from evaluator.tasks.mbpp import MBPP
@@ -19,6 +19,7 @@ from evaluator.tasks.program import SAMPLED, CodeItem, Sampling
 from evaluator.tasks.rows import read_rows
 from fedlora.errors import EvaluationError
 
+CODE = {one.name: one for one in PROGRAMS}
 EVAL = "code/open/eval"
 FILES = {
     "mbpp": "mbpp.jsonl",

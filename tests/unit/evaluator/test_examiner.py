@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from evaluation_sets import REAL, real_file
+from evaluation_sets import PROGRAMS, REAL, real_file
 from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
 
@@ -100,6 +100,28 @@ def test_generation_is_the_references_item_by_item(examiner, real_data, tmp_path
         assert text.startswith(found[item.id].text)
         assert found[item.id].chosen == of.extract(item, text)
         assert found[item.id].text == text or of.settled(item, found[item.id].text)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_are_written_as_one_at_a_time(examiner, real_data, name):
+    of = task(name)
+    items = of.read(real_data / PROGRAMS[name])[:ITEMS]
+    assert len(items) == ITEMS
+    prompts = examiner.tokenizer([item.prompt for item in items])["input_ids"]
+    generator = Generator(Reader(examiner.model, 0), examiner.tokenizer.decode, {0}, 16384)
+    texts = {}
+    with torch.inference_mode():
+        for batch in generator.generate([Wanted(prompt, 20) for prompt in prompts]):
+            texts |= batch
+        for row, (item, prompt) in enumerate(zip(items, prompts, strict=True)):
+            ids = torch.tensor([prompt])
+            mask = torch.ones_like(ids)
+            whole = examiner.model.generate(
+                ids, attention_mask=mask, do_sample=False, max_new_tokens=20, pad_token_id=0, eos_token_id=0
+            )
+            alone = examiner.tokenizer.decode(whole[0, len(prompt) :], skip_special_tokens=True)
+            assert texts[row] == alone, item.id
 
 
 @pytest.mark.real_data
