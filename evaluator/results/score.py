@@ -155,4 +155,5 @@ def sign_test(first: int, second: int) -> float:
     for k in range(min(first, second) + 1):
         tail += ways
         ways = ways * (n - k) // (k + 1)  # of n over k the next
-    return min(1.0, 2 * tail / 2**n)
+    p: float = 2 * tail / 2**n
+    return min(1.0, p)

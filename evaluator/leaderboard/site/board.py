@@ -107,9 +107,8 @@ def _headings(titles: Sequence[str]) -> list[Heading]:
         Heading("Score", True, "descending", "descending"),
         *(Heading(title, True, "descending") for title in titles),
         Heading("MiB", True, "ascending"),
-        Heading("Memory, MiB", True, "ascending"),
+        Heading("Memory", True, "ascending"),
         Heading("Rules", False, "ascending"),
-        Heading("Date", True, "descending"),
     ]
 
 
@@ -118,7 +117,6 @@ def _row(row: Row, items: Sequence[int]) -> Markup:
     entry, elsewhere = row.entry, row.published
     scores = [score_cell(one, _subset(one, whole)) for one, whole in zip(row.columns, items, strict=True)]
     base = tag("span", f"base {percent(row.base.value)}", class_="sub") if row.base else None
-    date = entry.manifest.created[:10] if entry else elsewhere.date if elsewhere else ""
     memory = entry.memory if entry else None
     broken = str(entry.broken) if entry else ""
     return tag(
@@ -131,12 +129,11 @@ def _row(row: Row, items: Sequence[int]) -> Markup:
         tag(
             "td",
             number(memory[0]) if memory else DASH,
-            tag("span", memory[1], class_="sub") if memory else None,
+            tag("span", f"MiB, {memory[1]}", class_="sub") if memory else None,
             class_="n",
             data_value=f"{memory[0]:.3f}" if memory else "",
         ),
         tag("td", _mark(row), data_value=broken),
-        tag("td", date or DASH, class_="n", data_value=date.replace("-", "")),
         class_="elsewhere" if elsewhere else None,
         data_kind="published" if elsewhere else "checked",
         data_broken=broken,
@@ -156,14 +153,21 @@ def _name(row: Row) -> Markup:
         return tag(
             "th",
             tag("a", said(one.title), href=row.entry.page, class_="name"),
-            tag("span", said(one.base.base_model), " \u00b7 ", said(one.submitter), class_="sub"),
+            tag(
+                "span",
+                said(one.base.base_model),
+                " \u00b7 ",
+                said(one.submitter),
+                f" \u00b7 {one.created[:10]}",
+                class_="sub",
+            ),
             scope="row",
             data_value=one.title.lower(),
         )
     other = row.published
     if other is None:
         raise AssertionError("a row is an entry, or published elsewhere")
-    details = [other.team, other.strategy, f"{other.rounds} rounds" if other.rounds else ""]
+    details = [other.team, other.strategy, f"{other.rounds} rounds" if other.rounds else "", other.date]
     return tag(
         "th",
         tag("span", said(other.base_model), class_="name"),
@@ -177,7 +181,7 @@ def _name(row: Row) -> Markup:
 def _mark(row: Row) -> Markup:
     if row.entry is None:
         source = TAGS[row.published.tag] if row.published else ""
-        return tag("span", "published elsewhere", class_="mark", title=f"Not re-checked. From {source}.")
+        return tag("span", "elsewhere", class_="mark", title=f"Not re-checked. From {source}.")
     broken = row.entry.broken
     text = "within the rules"
     if broken:
