@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from evaluator.leaderboard.columns import BOARDS, SCORINGS, Board
 from evaluator.leaderboard.published import TAGS
 from evaluator.leaderboard.site.frame import DASH, Heading, number, percent, score_cell, table
-from evaluator.leaderboard.site.markup import Markup, said, tag
+from evaluator.leaderboard.site.markup import Markup, join, said, tag
 from evaluator.leaderboard.site.plot import Point, plot
 from evaluator.leaderboard.standings import Entry, Row, combined, standings
 from evaluator.results.score import Share
@@ -180,8 +180,9 @@ def _name(row: Row) -> Markup:
 
 def _mark(row: Row) -> Markup:
     if row.entry is None:
-        source = TAGS[row.published.tag] if row.published else ""
-        return tag("span", "elsewhere", class_="mark", title=f"Not re-checked. From {source}.")
+        source = row.published.tag if row.published else ""
+        mark = tag("span", "elsewhere", class_="mark", title=f"Not re-checked. From {TAGS.get(source, source)}.")
+        return join([mark, tag("span", f"source: {source}", class_="sub")])
     broken = row.entry.broken
     text = "within the rules"
     if broken:
@@ -217,7 +218,7 @@ def _plots(scoring: str, rows: Iterable[Row]) -> Iterator[Markup]:
         ("bytes", by_bytes, "adapters in both directions, MiB (logarithmic)", "communication"),
         ("memory", by_memory, "memory of a site's trainer, MiB (logarithmic)", "memory"),
     ):
-        if points:
+        if len(points) > 1:
             title = f"Score in percent against {what}"
             legend = ". Filled: checked; hollow: published elsewhere; ringed: on the Pareto front."
             yield tag(
