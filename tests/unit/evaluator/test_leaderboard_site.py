@@ -389,7 +389,7 @@ form.dispatchEvent(new Event("input"));
 
 
 def dumped(file, profile, drive=""):
-    """Return a page as Chromium has it from a file, after its own script and `drive`, which its policy is made to admit."""
+    """Return a page as Chromium has it from a file, after its script and `drive`, which its policy is made to admit."""
     text = file.read_text(encoding="utf-8")
     if drive:
         digest = base64.b64encode(hashlib.sha256(drive.encode()).digest()).decode()
