@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from evaluator.leaderboard.columns import BOARDS, SCORINGS, Board
 from evaluator.leaderboard.published import TAGS
 from evaluator.leaderboard.site.frame import DASH, Heading, number, percent, score_cell, table
-from evaluator.leaderboard.site.markup import Markup, join, said, tag
+from evaluator.leaderboard.site.markup import Child, Markup, join, said, tag
 from evaluator.leaderboard.site.plot import Point, plot
 from evaluator.leaderboard.standings import Entry, Row, combined, standings
 from evaluator.results.score import Share
@@ -167,22 +167,26 @@ def _name(row: Row) -> Markup:
     other = row.published
     if other is None:
         raise AssertionError("a row is an entry, or published elsewhere")
-    details = [other.team, other.strategy, f"{other.rounds} rounds" if other.rounds else "", other.date]
+    details = [other.team, other.strategy, f"{other.rounds} rounds" if other.rounds else ""]
     return tag(
         "th",
         tag("span", said(other.base_model), class_="name"),
-        tag("span", " \u00b7 ".join(one for one in details if one), class_="sub"),
+        tag("span", " \u00b7 ".join(one for one in details if one), _date(other.date), class_="sub"),
         tag("span", other.note, class_="sub") if other.note else None,
         scope="row",
         data_value=other.base_model.lower(),
     )
 
 
+def _date(text: str) -> list[Child]:
+    return [" \u00b7 ", tag("span", text, class_="whole")] if text else []
+
+
 def _mark(row: Row) -> Markup:
     if row.entry is None:
         source = row.published.tag if row.published else ""
         mark = tag("span", "elsewhere", class_="mark", title=f"Not re-checked. From {TAGS.get(source, source)}.")
-        return join([mark, tag("span", f"source: {source}", class_="sub")])
+        return join([mark, tag("span", f"source: {source}", class_="sub whole")])
     broken = row.entry.broken
     text = "within the rules"
     if broken:
