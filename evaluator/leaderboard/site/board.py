@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from evaluator.leaderboard.columns import BOARDS, SCORINGS, Board
-from evaluator.leaderboard.published import TAGS
+from evaluator.leaderboard.published import TAGS, PublishedRow
 from evaluator.leaderboard.site.frame import DASH, Heading, number, percent, score_cell, table
 from evaluator.leaderboard.site.markup import Child, Markup, join, said, tag
 from evaluator.leaderboard.site.plot import Point, plot
@@ -125,7 +125,13 @@ def _row(row: Row, items: Sequence[int]) -> Markup:
         _name(row),
         score_cell(row.mean, base, strong=True),
         scores,
-        tag("td", number(row.mib), class_="n", data_value="" if row.mib is None else f"{row.mib:.3f}"),
+        tag(
+            "td",
+            number(row.mib),
+            _printed(elsewhere),
+            class_="n",
+            data_value="" if row.mib is None else f"{row.mib:.3f}",
+        ),
         tag(
             "td",
             number(memory[0]) if memory else DASH,
@@ -138,6 +144,13 @@ def _row(row: Row, items: Sequence[int]) -> Markup:
         data_kind="published" if elsewhere else "checked",
         data_broken=broken,
     )
+
+
+def _printed(elsewhere: PublishedRow | None) -> Markup | None:
+    """Say what was printed, where that is rounder than MiB."""
+    if elsewhere is None or elsewhere.unit != "GB":
+        return None
+    return tag("span", f"from {elsewhere.communication:g} GB", class_="sub")
 
 
 def _subset(share: Share | None, whole: int) -> Markup | None:

@@ -265,6 +265,13 @@ def test_a_part_of_a_test_set_is_told_as_one(pages):
     assert "n = 120 of 3,904" in [data for _, data in pages["index.html"].texts]
 
 
+def test_a_rounded_cost_is_told_as_it_was_printed(pages):
+    told = [data for path, data in pages["general-nlp.html"].texts if data.startswith("from ") and path[-1] == "span"]
+    rounded = [row for row in published_rows() if row.domain == "general-nlp" and row.unit == "GB"]
+    assert sorted(told) == sorted(f"from {row.communication:g} GB" for row in rounded)
+    assert len(told) == 19
+
+
 def test_the_first_page_names_who_is_first(pages, entries):
     rows = rows_of(pages["index.html"], "boards")
     assert len(rows) == 5  # finance has both scorings
