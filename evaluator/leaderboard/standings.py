@@ -62,7 +62,7 @@ class Entry:
         if run is None or (run.gpu_peak_bytes is None and run.resident_bytes is None):
             return None
         if run.gpu_peak_bytes is not None:
-            return run.gpu_peak_bytes / MEBI, "GPU, peak"
+            return run.gpu_peak_bytes / MEBI, "GPU peak"
         return (run.resident_bytes or 0) / MEBI, "resident"
 
     @property

@@ -6,7 +6,7 @@ from evaluator.leaderboard.columns import BOARDS, SCORINGS
 from evaluator.leaderboard.published import TAGS, published_rows
 from evaluator.leaderboard.rules import COMMUNICATION_MIB, DOMAIN_RULES
 from evaluator.leaderboard.site.board import TITLES
-from evaluator.leaderboard.site.frame import Heading, table
+from evaluator.leaderboard.site.frame import Heading, facts, table
 from evaluator.leaderboard.site.markup import Markup, tag
 
 __all__ = ["about_page"]
@@ -28,8 +28,8 @@ COST = (
     "without a GPU what it held in memory when it told last. What nobody has told is a dash."
 )
 ELSEWHERE = (
-    "Rows marked as published elsewhere are facts from other pages. Nobody here has checked them; they have no rank, "
-    "and no interval, for their answers are not at hand. The sources: "
+    "{rows} rows are facts from other pages: published elsewhere, not re-checked. They have no rank, and no interval, "
+    "for their answers are not at hand. Their sources:"
 )
 
 
@@ -53,7 +53,8 @@ def about_page() -> Iterator[Markup]:
     )
     yield _rules()
     yield tag("h2", "Published elsewhere")
-    yield tag("p", ELSEWHERE, "; ".join(TAGS.values()), f". {len(published_rows())} rows.")
+    yield tag("p", ELSEWHERE.format(rows=len(published_rows())))
+    yield facts((source, text) for source, text in TAGS.items())
 
 
 def _rules() -> Markup:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from evaluator.leaderboard.columns import BOARDS, SCORINGS, Board
-from evaluator.leaderboard.published import TAGS
+from evaluator.leaderboard.published import TAGS, PublishedRow
 from evaluator.leaderboard.site.frame import DASH, Heading, number, percent, score_cell, table
-from evaluator.leaderboard.site.markup import Markup, said, tag
+from evaluator.leaderboard.site.markup import Child, Markup, join, said, tag
 from evaluator.leaderboard.site.plot import Point, plot
 from evaluator.leaderboard.standings import Entry, Row, combined, standings
 from evaluator.results.score import Share
@@ -107,9 +107,8 @@ def _headings(titles: Sequence[str]) -> list[Heading]:
         Heading("Score", True, "descending", "descending"),
         *(Heading(title, True, "descending") for title in titles),
         Heading("MiB", True, "ascending"),
-        Heading("Memory, MiB", True, "ascending"),
+        Heading("Memory", True, "ascending"),
         Heading("Rules", False, "ascending"),
-        Heading("Date", True, "descending"),
     ]
 
 
@@ -118,7 +117,6 @@ def _row(row: Row, items: Sequence[int]) -> Markup:
     entry, elsewhere = row.entry, row.published
     scores = [score_cell(one, _subset(one, whole)) for one, whole in zip(row.columns, items, strict=True)]
     base = tag("span", f"base {percent(row.base.value)}", class_="sub") if row.base else None
-    date = entry.manifest.created[:10] if entry else elsewhere.date if elsewhere else ""
     memory = entry.memory if entry else None
     broken = str(entry.broken) if entry else ""
     return tag(
@@ -127,20 +125,32 @@ def _row(row: Row, items: Sequence[int]) -> Markup:
         _name(row),
         score_cell(row.mean, base, strong=True),
         scores,
-        tag("td", number(row.mib), class_="n", data_value="" if row.mib is None else f"{row.mib:.3f}"),
+        tag(
+            "td",
+            number(row.mib),
+            _printed(elsewhere),
+            class_="n",
+            data_value="" if row.mib is None else f"{row.mib:.3f}",
+        ),
         tag(
             "td",
             number(memory[0]) if memory else DASH,
-            tag("span", memory[1], class_="sub") if memory else None,
+            tag("span", f"MiB, {memory[1]}", class_="sub") if memory else None,
             class_="n",
             data_value=f"{memory[0]:.3f}" if memory else "",
         ),
         tag("td", _mark(row), data_value=broken),
-        tag("td", date or DASH, class_="n", data_value=date.replace("-", "")),
         class_="elsewhere" if elsewhere else None,
         data_kind="published" if elsewhere else "checked",
         data_broken=broken,
     )
+
+
+def _printed(elsewhere: PublishedRow | None) -> Markup | None:
+    """Say what was printed, where that is rounder than MiB."""
+    if elsewhere is None or elsewhere.unit != "GB":
+        return None
+    return tag("span", f"from {elsewhere.communication:g} GB", class_="sub")
 
 
 def _subset(share: Share | None, whole: int) -> Markup | None:
@@ -156,7 +166,14 @@ def _name(row: Row) -> Markup:
         return tag(
             "th",
             tag("a", said(one.title), href=row.entry.page, class_="name"),
-            tag("span", said(one.base.base_model), " \u00b7 ", said(one.submitter), class_="sub"),
+            tag(
+                "span",
+                said(one.base.base_model),
+                " \u00b7 ",
+                said(one.submitter),
+                f" \u00b7 {one.created[:10]}",
+                class_="sub",
+            ),
             scope="row",
             data_value=one.title.lower(),
         )
@@ -167,17 +184,22 @@ def _name(row: Row) -> Markup:
     return tag(
         "th",
         tag("span", said(other.base_model), class_="name"),
-        tag("span", " \u00b7 ".join(one for one in details if one), class_="sub"),
+        tag("span", " \u00b7 ".join(one for one in details if one), _date(other.date), class_="sub"),
         tag("span", other.note, class_="sub") if other.note else None,
         scope="row",
         data_value=other.base_model.lower(),
     )
 
 
+def _date(text: str) -> list[Child]:
+    return [" \u00b7 ", tag("span", text, class_="whole")] if text else []
+
+
 def _mark(row: Row) -> Markup:
     if row.entry is None:
-        source = TAGS[row.published.tag] if row.published else ""
-        return tag("span", "published elsewhere", class_="mark", title=f"Not re-checked. From {source}.")
+        source = row.published.tag if row.published else ""
+        mark = tag("span", "elsewhere", class_="mark", title=f"Not re-checked. From {TAGS.get(source, source)}.")
+        return join([mark, tag("span", f"source: {source}", class_="sub whole")])
     broken = row.entry.broken
     text = "within the rules"
     if broken:
@@ -213,7 +235,7 @@ def _plots(scoring: str, rows: Iterable[Row]) -> Iterator[Markup]:
         ("bytes", by_bytes, "adapters in both directions, MiB (logarithmic)", "communication"),
         ("memory", by_memory, "memory of a site's trainer, MiB (logarithmic)", "memory"),
     ):
-        if points:
+        if len(points) > 1:
             title = f"Score in percent against {what}"
             legend = ". Filled: checked; hollow: published elsewhere; ringed: on the Pareto front."
             yield tag(

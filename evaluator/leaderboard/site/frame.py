@@ -99,7 +99,7 @@ def table(
         "div",
         tag(
             "table",
-            tag("caption", caption, id=f"{name}-caption"),
+            tag("caption", tag("span", caption), id=f"{name}-caption"),
             tag("thead", tag("tr", head)),
             tag("tbody", list(rows)),
             id=name,

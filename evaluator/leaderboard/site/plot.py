@@ -11,7 +11,7 @@ __all__ = ["Point", "bar", "plot", "ticks"]
 
 WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 46, 16, 14, 44
-LETTER, LINE = 6.2, 14  # about the size of a letter at 12 px
+LETTER = 7.0  # about the width of a letter at 12 px, in a wide font
 BAR_WIDTH, BAR_HEIGHT = 88, 8
 
 
@@ -155,12 +155,21 @@ def _labels(frame: _Frame, points: Sequence[Point], best: Sequence[int]) -> Iter
             continue
         label = points[at].label if len(points[at].label) <= 30 else f"{points[at].label[:29]}\u2026"
         x, y, size = frame.x(points[at].cost), frame.y(points[at].score), LETTER * len(label)
-        for left, base in ((x + 11, y + 4), (x - 11 - size, y + 4), (x - size / 2, y - 12), (x - size / 2, y + 21)):
+        for right, base in ((True, y - 9), (False, y - 9), (True, y + 19), (False, y + 19)):
+            left = x + 4 if right else x - 4 - size
             box = (left, base - 11, left + size, base + 3)
-            inside = left >= LEFT and box[2] <= WIDTH - RIGHT and box[1] >= 0 and box[3] <= HEIGHT - BOTTOM
+            inside = left >= LEFT and box[2] <= WIDTH and box[1] >= 0 and box[3] <= HEIGHT - BOTTOM
             if inside and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
-                yield tag("text", _plain(label), class_="label", x=_round(left), y=_round(base), aria_hidden="true")
+                yield tag(
+                    "text",
+                    _plain(label),
+                    class_="label",
+                    x=_round(x + 4 if right else x - 4),
+                    y=_round(base),
+                    text_anchor=None if right else "end",
+                    aria_hidden="true",
+                )
                 break
 
 

@@ -117,6 +117,14 @@ def test_links_and_pipes_are_refused(entry, tmp_path):
     assert problems(entry) == [("base/evaluation.json", "is no plain file")]
 
 
+@pytest.mark.parametrize("name", [MANIFEST, SIGNATURE])
+def test_not_even_the_manifest_may_be_a_link(entry, tmp_path, name):
+    (entry / name).rename(tmp_path / "elsewhere")
+    (entry / name).symlink_to(tmp_path / "elsewhere")
+    ((file, text),) = problems(entry)
+    assert (file, text.partition(":")[0]) == (MANIFEST, f"{name} cannot be read")
+
+
 def test_a_folder_that_is_a_link_is_not_followed(entry, tmp_path):
     (entry / "adapter").rename(tmp_path / "adapter")
     (entry / "adapter").symlink_to(tmp_path / "adapter")

@@ -250,6 +250,8 @@ def test_a_board_without_script_is_in_order_and_says_so(pages):
     kinds = [attributes["data-kind"] for attributes, _ in rows]
     assert (kinds.count("published"), kinds.count("checked")) == (published, 8)
     assert all(cells[0]["data-value"] == "" for attributes, cells in rows if attributes["data-kind"] == "published")
+    sources = [data for path, data in page.texts if data.startswith("source: ")]
+    assert sorted(sources) == ["source: code"] + ["source: participant"] * 7
     # What only the script can do is not there without it.
     assert all("hidden" in form for form in page.all("form"))
 
@@ -261,6 +263,13 @@ def test_a_part_of_a_test_set_is_told_as_one(pages):
         "n = 40 of 1,212", "n = 40 of 2,388", "n = 40 of 304",
     ]  # fmt: skip
     assert "n = 120 of 3,904" in [data for _, data in pages["index.html"].texts]
+
+
+def test_a_rounded_cost_is_told_as_it_was_printed(pages):
+    told = [data for path, data in pages["general-nlp.html"].texts if data.startswith("from ") and path[-1] == "span"]
+    rounded = [row for row in published_rows() if row.domain == "general-nlp" and row.unit == "GB"]
+    assert sorted(told) == sorted(f"from {row.communication:g} GB" for row in rounded)
+    assert len(told) == 19
 
 
 def test_the_first_page_names_who_is_first(pages, entries):
@@ -375,28 +384,63 @@ def test_the_page_holds_what_the_manifest_says(desk):
     assert Manifest.from_json(content).run.gpu_peak_bytes == 2**31
 
 
+DRIVE = """
+const board = document.getElementById("flowertune-board");
+const click = (column) => board.tHead.rows[0].cells[column].querySelector("button").click();
+click(3); click(3); click(4);
+const form = document.querySelector("form.filters");
+form.elements.kind.value = "checked";
+form.elements.search.value = "A LAB";
+form.dispatchEvent(new Event("input"));
+"""
+
+
+def dumped(file, profile, drive=""):
+    """Return a page as Chromium has it from a file, after its script and `drive`, which its policy is made to admit."""
+    text = file.read_text(encoding="utf-8")
+    if drive:
+        digest = base64.b64encode(hashlib.sha256(drive.encode()).digest()).decode()
+        text = text.replace("script-src ", f"script-src 'sha256-{digest}' ", 1)
+        text = text.replace("</body>", f"<script>{drive}</script></body>")
+    copy = profile / file.name
+    copy.write_text(text, encoding="utf-8")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", "--dump-dom"]
+    done = subprocess.run([*command, copy.as_uri()], capture_output=True, check=True, timeout=120, text=True)
+    return Page(done.stdout)
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="left out: there is no chromium")
 def test_a_real_browser_sorts_and_filters(site, tmp_path):
-    """Open pages from a file, as a user would; the script has made its buttons only if the policy let it run."""
-
-    def dumped(name):
-        command = [
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={tmp_path}",
-            "--dump-dom",
-        ]
-        done = subprocess.run(
-            [*command, (site / name).as_uri()], capture_output=True, check=True, timeout=120, text=True
-        )
-        return Page(done.stdout.partition("<!DOCTYPE html>")[2] or done.stdout)
-
-    board = dumped("finance.html")
-    assert len([one for one in board.elements if one[0] == "button" and "thead" in one[2]]) >= 10
+    board = dumped(site / "finance.html", tmp_path, DRIVE)
+    # The script has made its buttons, so the policy let it run.
+    assert len([one for one in board.elements if one[0] == "button" and "thead" in one[2]]) == 2 * 9
     assert all("hidden" not in form for form in board.all("form"))
-    assert "16 of 16 shown" in board.text_in("form")
-    compared = dumped("compare.html")
-    assert len(rows_of(compared, "comparison")) >= 1
-    assert len(rows_of(compared, "comparison-facts")) == 9
+    sorts = [one.get("aria-sort") for one in board.all("th") if "data-first" in one][:9]
+    assert sorts == [None] * 4 + ["descending"] + [None] * 4
+    rows = rows_of(board, "flowertune-board")
+    values = [cells[4]["data-value"] for _, cells in rows]
+    known = [float(value) for value in values if value]
+    assert known == sorted(known, reverse=True)
+    assert values[len(known) :] == [""] * 6  # what is not known comes last
+    assert [row["data-kind"] for row, _ in rows if "hidden" not in row] == ["checked"] * 2
+    assert "2 of 16 shown" in board.text_in("form")
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="left out: there is no chromium")
+def test_a_real_browser_compares(site, entries, tmp_path):
+    names = [next(one.id for one in entries if one.manifest.title == name) for name in ("finance only", "everywhere")]
+    page = dumped(
+        site / "compare.html",
+        tmp_path,
+        "const form = document.querySelector('form.filters');"
+        "const data = JSON.parse(document.getElementById('comparison-data').textContent);"
+        f"const wanted = {json.dumps(names)};"
+        "['first', 'second'].forEach((side, at) => {"
+        "  form.elements[side].value = data.entries.findIndex((one) => one.id === wanted[at]); });"
+        "form.dispatchEvent(new Event('input'));",
+    )
+    assert "finance only against everywhere" in page.text_in("form")
+    # The means and columns of four domains by one scoring, and of finance by the other.
+    assert len(rows_of(page, "comparison")) == 18 + 4
+    assert len(rows_of(page, "comparison-facts")) == 9
+    assert [one for one in page.all("div") if one.get("id") == "comparison-view"] == [{"id": "comparison-view"}]

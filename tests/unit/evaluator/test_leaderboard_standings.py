@@ -253,7 +253,7 @@ def test_what_is_not_told_of_an_entry_is_none(entries):
         None, figures(payload_bytes=None, resident_bytes=None), figures(), figures(gpu_peak_bytes=3 * 2**20)
     )]  # fmt: skip
     assert [entry.mib for entry in told] == [None, None, 52.0, 52.0]
-    assert [entry.memory for entry in told] == [None, None, (900.0, "resident"), (3.0, "GPU, peak")]
+    assert [entry.memory for entry in told] == [None, None, (900.0, "resident"), (3.0, "GPU peak")]
 
 
 def test_an_entry_is_what_was_verified(desk, entries):
