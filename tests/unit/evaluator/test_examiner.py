@@ -89,10 +89,12 @@ def plain_likelihoods(examiner, of, item):
 @pytest.mark.parametrize("name", REAL)
 def test_generation_is_the_references_item_by_item(examiner, real_data, tmp_path, name):
     of = task(name)
-    items = [item for item in of.read(real_file(real_data, REAL[name][0], tmp_path)) if len(item.question) < 700]
+    items = sorted(of.read(real_file(real_data, REAL[name][0], tmp_path)), key=lambda item: len(item.question))
     if of.domain == "finance":  # behind a long prompt few tokens are left to generate
-        items.sort(key=lambda item: -len(item.question))
-    items = items[:: 1 if of.domain == "finance" else len(items) // ITEMS or 1][:ITEMS]
+        items = [item for item in items if len(item.question) < 700][-ITEMS:]
+    else:  # a token is a byte
+        most = max(ITEMS, sum(len(item.question) < 700 for item in items))
+        items = items[: most : most // ITEMS][:ITEMS]
     assert len(items) == ITEMS
     found = answered(examiner, of, "flowertune", items)
     for item in items:
