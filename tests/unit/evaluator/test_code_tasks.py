@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import random
 from dataclasses import replace
 
 import pyarrow
@@ -240,9 +241,15 @@ def solutions(task, file):
 @pytest.mark.real_data
 @pytest.mark.parametrize(("name", "unsolved"), [("mbpp", SET_UP), ("humaneval", set())])
 def test_the_makers_solutions_pass(real_data, figure, name, unsolved, sandbox):
-    """They stand in the prompt: stop strings are made for what models write."""
-    task = CODE[name]
+    """A seeded draw of 40, and those that fail; with FEDLORA_ALL_SOLUTIONS set, all.
+
+    They stand in the prompt, since stop strings are made for what models write; and have time on a busy machine.
+    """
+    task = replace(CODE[name], seconds=60.0)
     solved = solutions(task, real_data / EVAL / FILES[name])
+    if "FEDLORA_ALL_SOLUTIONS" not in os.environ:
+        drawn = {item.id for item, _ in random.Random(0).sample(solved, 40)} | unsolved
+        solved = [(item, code) for item, code in solved if item.id in drawn]
     answers = judge(task, [(replace(item, prompt=item.prompt + code), [""]) for item, code in solved])
     failed = {answer.id for answer in answers if not answer.correct}
     figure(f"{task.title}: {len(answers) - len(failed)} of n = {len(answers)} of the makers' solutions pass")
@@ -310,7 +317,7 @@ def test_solutions_in_other_languages(real_data, name, sandbox):
     items = {item.id: item for item in task.read(real_data / EVAL / FILES[name])}
     texts = SOLVED[name]
     right = [(items[one], [text]) for one, text in texts.items()]
-    wrong = [(items[one], [text.replace("return", "return {}; return", 1)]) for one, text in texts.items()]
+    wrong = [(items[one], [text.replace("return", "return {}; return", 1)]) for one, text in list(texts.items())[:2]]
     answers = judge(task, right + wrong)
-    assert [answer.correct for answer in answers] == [True] * 4 + [False] * 4, answers
+    assert [answer.correct for answer in answers] == [True] * 4 + [False] * 2, answers
     assert {answer.chosen for answer in answers[4:]} == {"failed"}
