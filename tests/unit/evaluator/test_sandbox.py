@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -78,14 +79,13 @@ def nothing_left(monkeypatch):
 
 # What behaves, in each language.
 
-PYTHON_TESTS = """
-import math
-def check(add):
-    assert math.fabs(add(1, 2) - 3) < 1e-6
+PYTHON_TESTS = """def check(add):
     assert abs(add(1, 2) - 3) < 1e-6
+    return
 
 check(add)
 """
+WITH_A_MODULE = PYTHON_TESTS.replace("assert abs", "import math; assert math.fabs")
 JS_TESTS = "const assert = require('node:assert');\nfunction test() {\n  assert.deepEqual(add(1, 2), 3);\n}\ntest();\n"
 CPP = "#include<assert.h>\n#include<cstdlib>\n#include<string>\n#include<vector>\nlong add(long a, long b) {\n"
 CPP_TESTS = "}\nint main() {\n    auto candidate = add;\n    assert(candidate((1), (2)) == (3));\n}\n"
@@ -124,6 +124,11 @@ def test_a_program_that_does_not_compile():
     assert run(Program("c++", f"{CPP} return a +;\n", CPP_TESTS)).outcome == "uncompiled"
     assert run(Program("python", "def add(a, b:\n", "assert add(1, 2) == 3")).outcome == "failed"
     assert run(Program("javascript", "function add(a, b) {", JS_TESTS)).outcome == "failed"
+
+
+def test_a_main_that_returns_an_error_is_a_failure():
+    assert run(replace(RIGHT["c++"], tests="}\nint main() { return add(1, 2) == 3; }\n")).outcome == "failed"
+    assert run(replace(RIGHT["c++"], tests="}\nint main() { return add(1, 2) != 3; }\n")).passed
 
 
 def test_what_a_program_may_do():
@@ -224,7 +229,11 @@ def test_ending_early_is_no_pass(language, code):
 
 @hostile("trick")
 def test_tests_cannot_be_tricked_away(language, code):
-    fails(asked(language, code), "unproven", "failed", "uncompiled")
+    program = asked(language, code)
+    fails(program, "unproven", "failed", "uncompiled")
+    if language == "python":
+        assert run(replace(RIGHT["python"], tests=WITH_A_MODULE)).passed
+        fails(replace(program, tests=WITH_A_MODULE), "unproven", "failed")
 
 
 def test_endless_output():
@@ -253,8 +262,10 @@ def test_a_huge_file_or_one_elsewhere(place):
 
 
 def test_many_files_fill_the_work_folder_and_nothing_else():
-    code = "for n in range(10**6):\n    open(str(n), 'wb').write(bytes(2**20))\n"
-    assert "No space left" in fails(python(code)).stderr
+    code = "for n in range(10**6):\n    open(str(n), 'wb').write(bytes(2**20))\n    print(n)\n"
+    verdict = fails(python(code))
+    assert "No space left" in verdict.stderr
+    assert 60 <= int(verdict.stdout.split()[-1]) <= 64
 
 
 @pytest.mark.parametrize(
@@ -346,6 +357,13 @@ def test_no_network_not_even_loopback():
             server.accept()
 
 
+def test_no_network_if_the_filter_were_not_there(monkeypatch):
+    monkeypatch.setattr("evaluator.sandbox.run.filter_program", lambda _: struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connect = f"import socket\nsocket.create_connection(('127.0.0.1', {server.getsockname()[1]}), 2)"
+        assert re.search("refused|unreachable", fails(python(connect)).stderr)
+
+
 @pytest.mark.parametrize("family", ["AF_INET6", "AF_NETLINK", "AF_PACKET", "AF_VSOCK", "AF_ALG"])
 def test_no_socket_of_another_kind(family):
     code = f"import socket\nsocket.socket(socket.{family}, socket.SOCK_RAW)"
@@ -382,7 +400,7 @@ def add(a, b):
 
 
 def test_a_sandbox_dies_with_whoever_made_it():
-    code = "import os, time\nif os.fork() == 0:\n    os.setsid()\nprint('here', flush=True)\ntime.sleep(1000)\n"
+    code = "import os, time\nif os.fork() == 0:\n    os.setsid()\ntime.sleep(100)\n"
     script = (
         "from evaluator.sandbox import bubblewrap; from evaluator.sandbox.program import Program; "
         f"from evaluator.sandbox.run import run; bubblewrap.OWN_USERS, bubblewrap.HOSTNAME = {OURS.start}, {NAME!r}; "
