@@ -11,6 +11,8 @@ from evaluator.leaderboard.site.frame import DASH, Heading, facts, number, perce
 from evaluator.leaderboard.site.markup import Child, Markup, said, tag
 from evaluator.leaderboard.standings import Entry
 from evaluator.results.score import Share, TaskScore
+from fedlora.domains import DOMAINS
+from fedlora.recipes import PRESETS
 
 __all__ = ["entry_page", "probability"]
 
@@ -255,10 +257,11 @@ def _evidence(entry: Entry) -> Iterator[Markup]:
 
 
 def _commands(one: Manifest) -> str:
+    """Return lines to copy: nothing that the entry says gets into them but the name of a recipe that the kit has."""
     lines = ["fedlora leaderboard verify ENTRY --key submitter.pub", "fedlora adapter show ENTRY/adapter"]
-    if one.run is not None and one.adapter.recipe:
+    if one.adapter.recipe in {f"{domain}/{preset}" for domain in DOMAINS for preset in PRESETS}:
         lines.append(f"fedlora recipe show {one.adapter.recipe}")
-    return "".join(letter for letter in "\n".join(lines) if letter.isprintable() or letter == "\n")
+    return "\n".join(lines)
 
 
 def _files(one: Manifest) -> Markup:

@@ -10,7 +10,7 @@ import pytest
 from leaderboard_entries import BASE_SHA256, Desk, figures, finance, make_adapter, make_results, write_result
 
 from evaluator.leaderboard.files import MANIFEST, SIGNATURE, most_bytes
-from evaluator.leaderboard.manifest import Manifest
+from evaluator.leaderboard.manifest import Manifest, read_json
 from evaluator.leaderboard.signing import create_key, read_key, read_public, sign
 from evaluator.leaderboard.submission import Submission, submit
 from evaluator.leaderboard.verification import verify
@@ -329,6 +329,19 @@ def test_an_adapter_that_cannot_be_read_is_named(desk, entry):
     (entry / "adapter" / "adapter_model.safetensors").write_bytes(b"\xff" * 64)
     desk.sign_again(entry, lambda _: None)
     assert [file for file, _ in problems(entry)] == ["adapter"]
+
+
+def test_the_adapter_is_for_the_base_model_that_was_scored(desk, entry):
+    file = entry / "adapter" / "spec.json"
+    file.write_text(file.read_text().replace(BASE_SHA256, "e" * 64))
+    desk.sign_again(entry, lambda _: None)
+    assert problems(entry) == [("adapter/spec.json", "is for another base model than the one that was scored")]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_is_refused(number):
+    with pytest.raises(ValueError, match=f"{number} is no number"):
+        read_json(f'{{"value": {number}}}'.encode())
 
 
 def test_answers_are_judged_again(made):

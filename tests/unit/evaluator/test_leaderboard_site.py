@@ -1,6 +1,7 @@
 """The site: what a browser would trip over, what a stranger could put into it, and what stands where."""
 
 import base64
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -296,6 +297,22 @@ def test_an_entrys_page_has_its_evidence(pages, entries, site):
     assert "52.00 MiB (54,525,952 bytes)" in text
     assert "GPU energy, all sites" in text
     assert text.count("not told") >= 3
+
+
+@pytest.mark.parametrize("recipe", ["finance/quick; rm -rf ~", "finance/quick\nrm -rf ~", "$(id)", "mine/own", ""])
+def test_no_word_of_an_entry_gets_into_a_command_line(entries, recipe, tmp_path):
+    one = entries[0]
+    adapter = dataclasses.replace(one.manifest.adapter, recipe=recipe)
+    build([dataclasses.replace(one, manifest=dataclasses.replace(one.manifest, adapter=adapter))], tmp_path / "site")
+    page = Page((tmp_path / "site" / one.page).read_text(encoding="utf-8"))
+    assert page.text_in("pre").splitlines() == [
+        "fedlora leaderboard verify ENTRY --key submitter.pub",
+        "fedlora adapter show ENTRY/adapter",
+    ]
+
+
+def test_a_recipe_of_the_kit_is_named_in_a_command_line(pages, entries):
+    assert pages[entries[0].page].text_in("pre").splitlines()[2:] == ["fedlora recipe show finance/quick"]
 
 
 def test_breaches_are_shown(pages, entries):
