@@ -257,8 +257,13 @@ def _evidence(entry: Entry) -> Iterator[Markup]:
 
 
 def _commands(one: Manifest) -> str:
-    """Return lines to copy: nothing that the entry says gets into them but the name of a recipe that the kit has."""
-    lines = ["fedlora leaderboard verify ENTRY --key submitter.pub", "fedlora adapter show ENTRY/adapter"]
+    """Return lines to copy: of what the entry says, only names of the kit's own benchmarks and recipes get into them."""
+    sets = " ".join(f"--set {task}=FILE" for task in dict.fromkeys(score.task for score in one.scores["adapted"]))
+    lines = [
+        "fedlora leaderboard verify ENTRY --key submitter.pub",
+        f"fedlora leaderboard verify ENTRY --key submitter.pub {sets} --rerun",
+        "fedlora adapter show ENTRY/adapter",
+    ]
     if one.adapter.recipe in {f"{domain}/{preset}" for domain in DOMAINS for preset in PRESETS}:
         lines.append(f"fedlora recipe show {one.adapter.recipe}")
     return "\n".join(lines)

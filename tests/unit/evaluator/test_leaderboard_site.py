@@ -305,14 +305,15 @@ def test_no_word_of_an_entry_gets_into_a_command_line(entries, recipe, tmp_path)
     adapter = dataclasses.replace(one.manifest.adapter, recipe=recipe)
     build([dataclasses.replace(one, manifest=dataclasses.replace(one.manifest, adapter=adapter))], tmp_path / "site")
     page = Page((tmp_path / "site" / one.page).read_text(encoding="utf-8"))
-    assert page.text_in("pre").splitlines() == [
-        "fedlora leaderboard verify ENTRY --key submitter.pub",
-        "fedlora adapter show ENTRY/adapter",
-    ]
+    first, again, last = page.text_in("pre").splitlines()
+    assert first == "fedlora leaderboard verify ENTRY --key submitter.pub"
+    assert again.removeprefix(first).split()[-1] == "--rerun"
+    assert set(again.removeprefix(first).split()[1:-1:2]) <= {f"{task}=FILE" for task in TASKS}
+    assert last == "fedlora adapter show ENTRY/adapter"
 
 
 def test_a_recipe_of_the_kit_is_named_in_a_command_line(pages, entries):
-    assert pages[entries[0].page].text_in("pre").splitlines()[2:] == ["fedlora recipe show finance/quick"]
+    assert pages[entries[0].page].text_in("pre").splitlines()[3:] == ["fedlora recipe show finance/quick"]
 
 
 def test_breaches_are_shown(pages, entries):
