@@ -257,7 +257,7 @@ def _evidence(entry: Entry) -> Iterator[Markup]:
 
 
 def _commands(one: Manifest) -> str:
-    """Return lines to copy: of what the entry says, only names of the kit's own benchmarks and recipes get into them."""
+    """Return lines to copy; of what the entry says, only names of the kit's benchmarks and recipes get into them."""
     sets = " ".join(f"--set {task}=FILE" for task in dict.fromkeys(score.task for score in one.scores["adapted"]))
     lines = [
         "fedlora leaderboard verify ENTRY --key submitter.pub",
