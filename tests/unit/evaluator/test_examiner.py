@@ -168,6 +168,20 @@ def test_a_prompt_beyond_the_context_is_cut_at_its_beginning_and_counted(tiny_mo
     assert generated["0"].chosen == "neutral"
 
 
+def test_what_a_cut_prompt_is_answered_with_is_what_its_end_alone_is(tiny_model, tmp_path):
+    examiner = Examiner(*load(BaseModel("tiny", tiny_model), precision="fp32", compute="fp32"))  # 512 tokens
+    row = {"id": "1", "QUESTION": "Is it so?", "CONTEXTS": ["It may be. " * 60], "final_decision": "maybe"}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row) + "\n")
+    (item,) = task("pubmedqa").read(tmp_path / "q.jsonl")
+    (found,) = answered(examiner, task("pubmedqa"), "flowertune", [item]).values()
+    ids = examiner.tokenizer(task("pubmedqa").prompt(item))["input_ids"]
+    assert found.cut == len(ids) + len("maybe") - 512 > 0
+    end = torch.tensor([ids[found.cut :]])
+    with torch.inference_mode():
+        new = examiner.model.generate(end, attention_mask=torch.ones_like(end), max_new_tokens=5, do_sample=False)
+    assert found.text == examiner.tokenizer.decode(new[0, end.shape[1] :], skip_special_tokens=True)
+
+
 def test_a_sample_does_not_depend_on_its_batch(examiner):
     prompts = [list(range(1, 2 + place % 5)) for place in range(9)]
     wanted = [Wanted(prompt, 6) for prompt in prompts]
