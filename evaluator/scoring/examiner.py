@@ -37,8 +37,6 @@ class Examiner:
         The base model.
     tokenizer : PreTrainedTokenizerBase
         Its tokenizer.
-    autocast : bool
-        Whether products are computed in bf16 where weights are fp32.
     batch_tokens : int
         Most tokens of a batch.
     seed : int
@@ -52,7 +50,6 @@ class Examiner:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        autocast: bool = False,
         batch_tokens: int = 4096,
         seed: int = SAMPLED.seed,
         threads: int = 2,
@@ -61,14 +58,15 @@ class Examiner:
         self.model: PreTrainedModel | PeftModel = model.eval()
         self.tokenizer = tokenizer
         self.batch_tokens = batch_tokens
-        self.autocast = autocast
         self.seed = seed
         self.threads = threads
         self.context = int(getattr(model.config, "max_position_embeddings", None) or 2**31)
         self.worn: Path | None = None
         self.put_on = 0  # adapters so far
         ends = model.generation_config.eos_token_id if model.generation_config else None
-        self.model_ends = {ends} if isinstance(ends, int) else set(ends or [tokenizer.eos_token_id])
+        own = tokenizer.eos_token_id
+        self.tokenizer_ends: set[int] = {own} if isinstance(own, int) else set()
+        self.model_ends = {ends} if isinstance(ends, int) else set(ends or self.tokenizer_ends)
 
     def wear(self, adapter: Path | None) -> AbstractContextManager[object]:
         """Return a context in which the model has the adapter of the folder `adapter`, or none; one is held at a time.
@@ -115,7 +113,7 @@ class Examiner:
             examine = {"flowertune": self._generated, "likelihood": self._likeliest}[scoring]
             iterator = examine(task, [one for one in items if isinstance(one, Item)])
         while True:
-            with torch.inference_mode(), torch.autocast(self._reader.device.type, torch.bfloat16, self.autocast):
+            with torch.inference_mode():
                 batch = next(iterator, None)
             if batch is None:
                 return
@@ -135,10 +133,10 @@ class Examiner:
             cut = max(0, len(prompt) + most - self.context)
             wanted.append(Wanted(prompt[cut:], most))
             cuts.append(cut)
-        ends = {int(self.tokenizer.eos_token_id)} if task.most_tokens else self.model_ends
+        ends = self.tokenizer_ends if task.most_tokens else self.model_ends
         # Of a text that goes on, each step reads all weights for a token a row: the more rows, the better.
-        most = self.batch_tokens * (ROWS if task.most_tokens else 1)
-        generator = Generator(self._reader, self._decode, ends, most)
+        batch_tokens = self.batch_tokens * (ROWS if task.most_tokens else 1)
+        generator = Generator(self._reader, self._decode, ends, batch_tokens)
         for texts in generator.generate(wanted, lambda row, text: task.settled(items[row], text)):
             yield [
                 self._answer(items[row], task.extract(items[row], text), len(prompts[row]), cuts[row], text=text)
@@ -173,8 +171,7 @@ class Examiner:
         wanted = [Wanted(prompt[max(0, len(prompt) - most) :], max(0, most - len(prompt))) for prompt in prompts]
         seeds = [_seed(self.seed, item.id, sample) for item, sample in asked]
         choose = sampled(seeds, SAMPLED.temperature, SAMPLED.top_p) if drawn else likeliest
-        ends = {int(self.tokenizer.eos_token_id)}
-        generator = Generator(self._reader, self._decode, ends, self.batch_tokens * ROWS)
+        generator = Generator(self._reader, self._decode, self.tokenizer_ends, self.batch_tokens * ROWS)
 
         def settled(row: int, text: str) -> bool:
             return task.settled(asked[row][0], text)
