@@ -7,9 +7,7 @@ import signal
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from typer.testing import CliRunner
 
-from fedlora.cli.main import application
 from fedlora.phases import COORDINATOR
 from fedlora.wire import codec_named
 from superlink.initialisation import initial_adapter
@@ -162,18 +160,13 @@ def test_a_node_is_healthy_while_it_is_idle(running):
         ({"header": {"run": "another"}}, "header field run is 'another'; this run expects"),
         ({"header": {"base_model_sha256": "c" * 64}}, f"header field base_model_sha256 is '{'c' * 64}'"),
     ],
-    ids=["nan", "inf", "missing", "doubled", "other-round", "other-run", "other-base-model"],
+    ids=["nan", "inf", "short", "twice", "round", "run", "base"],  # short: 60 letters of a test's name make its run's
 )
-def test_a_bad_update_is_refused_by_name_shown_and_the_round_goes_on(running, turns, settings, reason):
+def test_a_bad_update_is_refused_by_name_and_the_round_goes_on(running, turns, settings, reason):
     running.behave("site-2", **settings)
     good, bad = turns()
     assert (good.outcome, bad.outcome) == ("answered", "refused")
     assert reason in bad.reason
-    shown = CliRunner().invoke(
-        application, ["run", "show", running.run, "--runs", str(running.folder.directory.parent), "--format", "json"]
-    )
-    assert shown.exit_code == 0
-    assert reason in json.loads(shown.stdout)["turns"][1]["reason"]
     saved = load_file(running.folder.adapter / "adapter_model.safetensors")
     name = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
     np.testing.assert_allclose(saved[name], 1.0)
