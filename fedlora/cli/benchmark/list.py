@@ -28,7 +28,7 @@ def list_benchmarks(output: FormatOption = Format.TABLE) -> None:
     if output is Format.JSON:
         typer.echo(json.dumps(rows, indent=2))
         return
-    line = "{:<10}{:<12}{:<44}{:<34}{}"
+    line = "{:<15}{:<13}{:<44}{:<34}{}"
     typer.echo(line.format("name", "domain", "on the hub", "subset", "split"))
     for row in rows:
         typer.echo(line.format(row["name"], row["domain"], row["hub"], row["subset"] or "-", row["split"]))
