@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from evaluator.again import Again
 from evaluator.results.answer import Answer
+from evaluator.tasks.catalogue import TASKS
 from fedlora.cli.main import application
 from fedlora.errors import EntryError, EvaluationError
 from fedlora.language_model import BaseModel
@@ -96,3 +97,27 @@ def test_what_stands_there_is_shown_with_all_of_two_models_and_as_a_matrix_of_mo
     assert [len(line.split()) for line in matrix[1:]] == [6, 6]
     nothing = fedlora("benchmark", "show", tmp_path / "base")
     assert isinstance(nothing.exception, EvaluationError)
+
+
+def test_benchmarks_are_listed_as_a_table_and_as_json():
+    listed = json.loads(fedlora("benchmark", "list", "--format", "json").stdout)
+    assert [one["name"] for one in listed] == list(TASKS)
+    rows = [line.split()[:2] for line in fedlora("benchmark", "list").stdout.splitlines()[1:]]
+    assert rows == [[one["name"], one["domain"]] for one in listed]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["r", "--set", "mmlu"], "say NAME=FILE"),
+        (["r", "--set", "mmlu=none.jsonl"], "there is no none.jsonl"),
+        (["--set", "mmlu=."], "name a folder for the results, or a run"),
+        (["r", "--set", "mmlu=.", "--every", "2"], "--every wants a run"),
+        (["r", "--set", "mmlu=.", "--run", "a", "--adapter", "b"], "leave one of them out"),
+    ],
+)
+def test_what_cannot_be_scored_is_told_before_anything_is_loaded(options, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused = fedlora("benchmark", "run", *options)
+    assert said in str(refused.exception)
+    assert not list(tmp_path.iterdir())
