@@ -10,6 +10,8 @@ eight functions that this yields. `install` puts our factory in its place, which
 - ``pull`` and ``confirm`` turn RunNotRunningException into an ordinary error. A run that ends while its message is
   pulled would leave half of a task behind otherwise, on which the worker waits for ever; after an ordinary error Flower
   cleans up.
+- Where a message or an answer is dropped because a part of it did not pass, the node goes offline and comes back, and
+  is asked again (`supernode.lost_answers`); Flower would wait for the next message.
 - ``confirm`` says when an answer is waited for from; Flower's loop then looks for it more often than every half second,
   and for parts of messages more often than every second (`supernode.pauses`).
 - Whatever carries a message, from asking for its run to pushing its answer, is metered: bytes on the wire and remote
@@ -19,6 +21,7 @@ The rest of Flower's supernode stays as it is.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -31,6 +34,7 @@ from flwr.app import Error, Message
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+from flwr.supercore.inflatable.inflatable_utils import ObjectUnavailableError
 from flwr.supercore.run import Run, RunNotRunningException
 
 from supernode.fleet import observed_fleet_stub
@@ -62,6 +66,8 @@ class Seam:
         Given the id of a run and a direction, returns a context in which its messages are carried.
     answers : AnswerPauses
         Told when an answer is waited for from.
+    dropped : threading.Event
+        Set when Flower is about to drop a message, or its answer.
     """
 
     def __init__(
@@ -70,12 +76,14 @@ class Seam:
         guard: Guard | None,
         carrying: Callable[[int, Direction], AbstractContextManager[None]],
         answers: AnswerPauses,
+        dropped: threading.Event,
     ) -> None:
         self.node_id, self._receive, self._send, self._get_run, self._get_fab, *rest = functions
         self._pull, self._push, self._confirm = rest
         self.guard = guard
         self.carrying = carrying
         self.answers = answers
+        self.dropped = dropped
         self.pick_up = PickUp()
         self.runs: dict[int, Run] = {}  # admitted
         self.fabs: dict[int, Fab] = {}
@@ -93,7 +101,7 @@ class Seam:
         while time.monotonic() < end:
             try:
                 received: Received | None = self._receive()
-                if received is not None and self._admits(received[0]):
+                if received is not None and self._admitted(received[0]):
                     self.pick_up.note_message()
                     return received
             except RunNotRunningException:
@@ -107,24 +115,24 @@ class Seam:
     def send(self, message: Message, tree: ObjectTree, seconds: float) -> tuple[set[str], str]:
         """Announce an answer, and look out for the next message from now on."""
         self.pick_up.note_message()
-        with self.carrying(message.metadata.run_id, "up"):
+        with self._all_or_again(), self.carrying(message.metadata.run_id, "up"):
             announced: tuple[set[str], str] = self._send(message, tree, seconds)
             return announced
 
     def push(self, run_id: int, *arguments: Any) -> None:
         """Send an object of an answer."""
-        with self.carrying(run_id, "up"):
+        with self._all_or_again(), self.carrying(run_id, "up"):
             self._push(run_id, *arguments)
 
     def pull(self, run_id: int, object_id: str) -> bytes:
         """Fetch an object of a message."""
-        with _run_may_end(), self.carrying(run_id, "down"):
+        with _run_may_end(), self._all_or_again(), self.carrying(run_id, "down"):
             content: bytes = self._pull(run_id, object_id)
             return content
 
     def confirm(self, run_id: int, object_id: str) -> None:
         """Say that a message is here."""
-        with _run_may_end(), self.carrying(run_id, "down"):
+        with _run_may_end(), self._all_or_again(), self.carrying(run_id, "down"):
             self._confirm(run_id, object_id)
         self.answers.note_message()
 
@@ -135,6 +143,21 @@ class Seam:
     def get_fab(self, _hash: str, run_id: int) -> Fab:
         """Return the app of an admitted run."""
         return self.fabs[run_id]
+
+    def _admitted(self, message: Message) -> bool:
+        with self._all_or_again():
+            return self._admits(message)
+
+    @contextmanager
+    def _all_or_again(self) -> Iterator[None]:
+        """Note a failure after which Flower drops the message that it carries, or its answer."""
+        try:
+            yield
+        except ObjectUnavailableError:  # not there yet: it is looked for again
+            raise
+        except Exception:
+            self.dropped.set()
+            raise
 
     def _admits(self, message: Message) -> bool:
         run_id = message.metadata.run_id
@@ -174,13 +197,14 @@ def install(settings: NodeSettings, guard: Guard | None) -> None:
     meter = WireMeter(int(settings.superlink.rpartition(":")[2]), Traffic(settings.state))
     meter.start()
     answers = AnswerPauses()
-    stub = observed_fleet_stub(settings.state, meter)
+    dropped = threading.Event()
+    stub = observed_fleet_stub(settings.state, meter, dropped)
 
     @contextmanager
     def connection(*arguments: Any, **named: Any) -> Iterator[tuple[Any, ...]]:
         with inner(*arguments, **named, adapter_cls=stub) as functions:
             try:
-                yield Seam(functions, guard, meter.carrying, answers).functions()
+                yield Seam(functions, guard, meter.carrying, answers, dropped).functions()
             finally:
                 meter.look()  # before the connection closes, and its counters with it
 

@@ -15,7 +15,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import httpx
 from flwr.app import Context, Error, Message
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore.constant import TaskType
@@ -94,8 +93,7 @@ class Worker:
         )
         try:
             self._answer(client)
-        except (httpx.HTTPError, RuntimeError, RunNotRunningException) as error:
-            # This task is lost: its run has ended, or its message runs out at its deadline.
+        except RunNotRunningException as error:  # after anything else the node would wait for an answer for ever
             log.warning("a task could not be finished: %s: %s", type(error).__name__, error)
         finally:
             client.close()

@@ -75,6 +75,7 @@ TOUCHED = [
     ("flwr.supernode.start_client_internal", "time", None, "supernode/seam.py"),
     ("flwr.supernode.start_client_internal", "pull_objects", "initial_backoff", "supernode/seam.py"),
     ("flwr.supercore.inflatable.inflatable_object", "get_object_tree", "obj", "supernode/seam.py"),
+    ("flwr.supercore.inflatable.inflatable_utils", "ObjectUnavailableError", None, "supernode/seam.py"),
     ("flwr.supercore.inflatable.inflatable_object", "get_all_nested_objects", "obj", "supernode/seam.py"),
     ("flwr.supercore.run", "RunNotRunningException", None, "supernode/seam.py"),
     ("flwr.supercore.fab", "Fab", "hash_str", "supernode/guard.py"),
