@@ -93,7 +93,7 @@ def _serve(settings: NodeSettings, file: str, stopped: threading.Event) -> int |
         if (said := refuse_left(settings.state)) is not None:
             log.warning("%s (since %s); fedlora node resume lets it take part again", said, said.since)
         started = time.monotonic()
-        node, worker = _start("supernode.node", file), _start_worker(settings)
+        node, worker = _start_both(settings, file)
         while node.poll() is None and worker.poll() is None and not stopped.wait(LOOK_SECONDS):
             pass
         ended = None if stopped.is_set() else node.poll()
@@ -106,16 +106,24 @@ def _serve(settings: NodeSettings, file: str, stopped: threading.Event) -> int |
         stopped.wait(min(pause, MOST_PAUSE_SECONDS))
 
 
-def _start_worker(settings: NodeSettings) -> subprocess.Popen[bytes]:
-    return _start(
-        "supernode.worker",
+def _start_both(settings: NodeSettings, file: str) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
+    """Start node and worker, with a pipe from the one to the other by which the worker learns that there is work."""
+    heard, bell = os.pipe()
+    os.set_blocking(bell, False)
+    node = _start(bell, "supernode.node", file, str(bell))
+    worker = _start(
+        *(heard, "supernode.worker", "--bell", str(heard)),
         *("--runtime-api-address", f"127.0.0.1:{settings.runtime_port}"),
         *("--superexec-auth-secret-file", str(settings.superexec_secret)),
     )
+    os.close(heard)
+    os.close(bell)
+    return node, worker
 
 
-def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", module, *arguments], preexec_fn=end_with_parent)
+def _start(pipe: int, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.Popen(command, preexec_fn=end_with_parent, pass_fds=[pipe])
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

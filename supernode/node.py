@@ -1,4 +1,7 @@
-"""Flower's supernode behind our seam: ``python -m supernode.node supernode.toml``."""
+"""Flower's supernode behind our seam: ``python -m supernode.node supernode.toml BELL``.
+
+The bell is the file descriptor of a pipe: written into when a message has come, on which the worker waits.
+"""
 
 import os
 import sys
@@ -22,7 +25,7 @@ def main(arguments: list[str]) -> None:
     from supernode.seam import install
 
     known = frozenset({flower.app_bundle().sha256, *settings.fab_hashes})
-    install(settings, Guard(known) if settings.guard else None)
+    install(settings, Guard(known) if settings.guard else None, bell=int(arguments[1]))
     sys.argv = [
         *flower.supernode_arguments(
             superlink=settings.superlink,

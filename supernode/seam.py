@@ -39,7 +39,7 @@ from flwr.supercore.run import Run, RunNotRunningException
 
 from supernode.fleet import observed_fleet_stub
 from supernode.guard import REFUSED, Guard
-from supernode.pauses import PARTS, AnswerPauses, PickUp
+from supernode.pauses import PARTS, AnswerPauses, PickUp, ring
 from supernode.settings import NodeSettings
 from supernode.traffic import Direction, Traffic
 from supernode.wire_meter import WireMeter
@@ -68,6 +68,8 @@ class Seam:
         Told when an answer is waited for from.
     dropped : threading.Event
         Set when Flower is about to drop a message, or its answer.
+    arrived : callable
+        Called when a message has come.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Seam:
         carrying: Callable[[int, Direction], AbstractContextManager[None]],
         answers: AnswerPauses,
         dropped: threading.Event,
+        arrived: Callable[[], None],
     ) -> None:
         self.node_id, self._receive, self._send, self._get_run, self._get_fab, *rest = functions
         self._pull, self._push, self._confirm = rest
@@ -84,6 +87,7 @@ class Seam:
         self.carrying = carrying
         self.answers = answers
         self.dropped = dropped
+        self.arrived = arrived
         self.pick_up = PickUp()
         self.runs: dict[int, Run] = {}  # admitted
         self.fabs: dict[int, Fab] = {}
@@ -100,9 +104,12 @@ class Seam:
         end = time.monotonic() + 30
         while time.monotonic() < end:
             try:
+                began = time.monotonic()
                 received: Received | None = self._receive()
+                self.pick_up.note_look(time.monotonic() - began)
                 if received is not None and self._admitted(received[0]):
                     self.pick_up.note_message()
+                    self.arrived()
                     return received
             except RunNotRunningException:
                 raise
@@ -191,8 +198,8 @@ def _run_may_end() -> Iterator[None]:
         raise RuntimeError("the run has ended meanwhile") from None
 
 
-def install(settings: NodeSettings, guard: Guard | None) -> None:
-    """Put our connection factory in the place of Flower's, for this process."""
+def install(settings: NodeSettings, guard: Guard | None, bell: int) -> None:
+    """Put our connection factory in the place of Flower's, for this process; it rings when a message has come."""
     inner: Callable[..., Any] = getattr(flower, FACTORY)
     meter = WireMeter(int(settings.superlink.rpartition(":")[2]), Traffic(settings.state))
     meter.start()
@@ -204,7 +211,7 @@ def install(settings: NodeSettings, guard: Guard | None) -> None:
     def connection(*arguments: Any, **named: Any) -> Iterator[tuple[Any, ...]]:
         with inner(*arguments, **named, adapter_cls=stub) as functions:
             try:
-                yield Seam(functions, guard, meter.carrying, answers, dropped).functions()
+                yield Seam(functions, guard, meter.carrying, answers, dropped, partial(ring, bell)).functions()
             finally:
                 meter.look()  # before the connection closes, and its counters with it
 

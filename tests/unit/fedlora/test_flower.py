@@ -102,6 +102,7 @@ TOUCHED = [
     ("flwr.supercore.inflatable.inflatable_utils", "pull_objects", "pull_object_fn", "superlink/replies.py"),
     ("flwr.supercore.inflatable.inflatable_utils", "inflate_object_from_contents", None, "superlink/replies.py"),
     ("flwr.proto.message_pb2", "ConfirmMessageReceivedRequest", None, "superlink/replies.py"),
+    ("flwr.supercore.sql_mixin", "SQLITE_PRAGMAS", None, "superlink/engine.py"),
     ("flwr.supercore.control", "ControlHttpClient", None, "superlink/control.py"),
     ("flwr.proto.control_pb2", "UnregisterNodeRequest", None, "superlink/control.py"),
 ]

@@ -28,7 +28,7 @@ def make(receive=None, carrying=lambda _run, _way: nullcontext(), **changes):
     names = ("send", "get_run", "get_fab", "pull", "push", "confirm")
     functions = {**dict.fromkeys(names), **changes}
     given = (1, receive, *(functions[name] for name in names))
-    return Seam(given, guard=None, carrying=carrying, answers=AnswerPauses(), dropped=threading.Event())
+    return Seam(given, guard=None, carrying=carrying, answers=AnswerPauses(), dropped=threading.Event(), arrived=list)
 
 
 @pytest.fixture
