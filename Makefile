@@ -15,7 +15,7 @@ BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
 .PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
-.PHONY: bench-aggregation bench-eval bench-rounds bench-scale bench-telemetry bench-train bench-wire clean docs format lint proto test-docker test-fast
+.PHONY: bench-aggregation bench-eval bench-rounds bench-scale bench-telemetry bench-train bench-wire clean docs format lint proto soak test-docker test-fast
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -74,6 +74,9 @@ test-docker: install-dev  ## the tests that need a Docker engine; they build the
 	rm -f $(VENV)/failures
 	$(BIN)/python -m pytest tests/docker --durations 15 --failures $(VENV)/failures || \
 		$(BIN)/python tests/again.py $(VENV)/failures
+
+soak: install-dev  ## a long run with faults all the way, and its memory; ROUNDS=200 SEED=1
+	$(BIN)/python tests/bench/soak.py --rounds $(or $(ROUNDS),200) --seed $(or $(SEED),1)
 
 test-fast: install-dev  ## the unit tests alone
 	$(BIN)/python -m pytest tests/unit

@@ -117,7 +117,7 @@ class ObservedFleetStub(FleetStub):
         return rejoin
 
 
-class _NotNow(grpc.RpcError):  # type: ignore[misc]
+class _NotNow(grpc.RpcError):  # type: ignore[misc]  # grpc says nothing of its types
     """A failure that Flower's heartbeats bear: they try again after it."""
 
     def __init__(self, details: str) -> None:

@@ -16,6 +16,7 @@ from fedlora.cli.benchmark import application as benchmark
 from fedlora.cli.config import application as config
 from fedlora.cli.demo import demo
 from fedlora.cli.down import down
+from fedlora.cli.drill import application as drill
 from fedlora.cli.init import init
 from fedlora.cli.leaderboard import application as leaderboard
 from fedlora.cli.model import application as model
@@ -82,6 +83,7 @@ application.add_typer(leaderboard, name="leaderboard")
 application.add_typer(pki, name="pki")
 application.add_typer(render, name="render")
 application.add_typer(node, name="node")
+application.add_typer(drill, name="drill")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
 
 

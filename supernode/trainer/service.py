@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import wraps
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
@@ -34,6 +35,7 @@ from supernode.trainer.resident_model import ResidentModel
 from supernode.trainer.settings import Policy, TrainerSettings
 from supernode.trainer.token_cache import ShardContent, TokenCache
 from supernode.trainer.training import RoundFigures, train_round
+from supernode.trainer.watchdog import Pulse
 
 __all__ = ["LARGEST_MESSAGE", "ResidentTrainer", "TrainerService", "serve"]
 
@@ -194,12 +196,15 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         What may be asked.
     journal : Journal
         What was done.
+    pulse : Pulse, optional
+        Told of each step, where somebody watches whether the trainer gets on.
     """
 
-    def __init__(self, trainer: ResidentTrainer, policy: Policy, journal: Journal) -> None:
+    def __init__(self, trainer: ResidentTrainer, policy: Policy, journal: Journal, pulse: Pulse | None = None) -> None:
         self.trainer = trainer
         self.policy = policy
         self.journal = journal
+        self.pulse = pulse
         self.busy = threading.Lock()
         self.described = {policy.recipes[0].sha256: _describe(trainer.adapter)}
 
@@ -249,7 +254,13 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         if not self.busy.acquire(timeout=context.time_remaining()):
             raise TrainerError("the trainer is busy with another round")
         try:
-            return self._train(request, watch, lambda: not context.is_active())
+            with self.pulse.training() if self.pulse else nullcontext(lambda: None) as step:
+
+                def interrupted() -> bool:
+                    step()
+                    return not context.is_active()
+
+                return self._train(request, watch, interrupted)
         finally:
             self.busy.release()
 
@@ -363,8 +374,8 @@ def _by_phase(watch: Stopwatch, figures: RoundFigures) -> dict[str, float]:
     }
 
 
-def serve(settings: TrainerSettings) -> grpc.Server:
-    """Load everything, then listen on the socket that `settings` names; return the running server.
+def serve(settings: TrainerSettings, pulse: Pulse) -> grpc.Server:
+    """Load everything, then listen on the socket that `settings` names; return the running server, which tells `pulse`.
 
     The socket appears last: whoever can reach it reaches a trainer that is ready.
 
@@ -378,7 +389,7 @@ def serve(settings: TrainerSettings) -> grpc.Server:
     journal = Journal(settings.state)
     trainer = ResidentTrainer(settings)
     journal.check_room(trainer.adapter.spec.bytes)
-    service = TrainerService(trainer, settings.policy, journal)
+    service = TrainerService(trainer, settings.policy, journal, pulse)
     size = [
         ("grpc.max_send_message_length", LARGEST_MESSAGE),
         ("grpc.max_receive_message_length", LARGEST_MESSAGE),

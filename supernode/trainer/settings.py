@@ -148,6 +148,8 @@ class TrainerSettings:
         What to compute on: ``cpu``, or ``cuda`` for a GPU of NVIDIA's.
     gpus : int
         GPUs that the base model is spread over, where `device` is ``cuda``.
+    step_seconds : float
+        How long a step of training may take before the trainer is taken to hang, and ended.
     """
 
     site: str
@@ -164,12 +166,15 @@ class TrainerSettings:
     seed: int = Site.seed
     device: Device = Resources.device
     gpus: int = Resources.gpus
+    step_seconds: float = 900.0
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}; it must be at least 1")
         if self.gpus < 1:
             raise ValueError(f"gpus is {self.gpus}; it must be at least 1")
+        if not self.step_seconds > 0:
+            raise ValueError(f"step-seconds is {self.step_seconds}; it must be above 0")
         if self.tokens_at_once < 1:
             raise ValueError(f"tokens-at-once is {self.tokens_at_once}; it must be at least 1")
         if len(str(self.socket).encode()) > 100:
