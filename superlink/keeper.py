@@ -16,21 +16,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from fedlora import pki
+from fedlora import audit, pki
+from fedlora.audit import CA, Audit, Event
 from fedlora.config import read_toml
 from fedlora.environment import check_rendered_version
-from fedlora.errors import ControlError, FedloraError, ParticipationError, RunError
+from fedlora.errors import AuditError, ControlError, FedloraError, ParticipationError, RunError
 from fedlora.federation import Keeper as Described
 from fedlora.flower import app_bundle
 from fedlora.folders import check_room
 from fedlora.heartbeat import Heartbeat
 from fedlora.log import report, show
+from fedlora.pki.reading import ca_fingerprints
 from fedlora.processes import until_signalled
 from superlink.control import Attempt, Control
 from superlink.engine import serve_part
 from superlink.ledger import Ledger
 from superlink.ledger_rows import AttemptRow, SubmissionRow
 from superlink.presence import note_presence
+from superlink.registrations import Registrations
 from superlink.runs import RunFolder, Verdicts, run_folders
 
 __all__ = ["Keeper", "KeeperSettings"]
@@ -75,6 +78,11 @@ class KeeperSettings:
     admin: Path | None = None
     listen: str = ""
 
+    @property
+    def audit(self) -> Audit:
+        """The coordinator's audit log."""
+        return Audit(self.runs / audit.FILE, "keeper")
+
     @cached_property
     def federation(self) -> str:
         """What names the federation: its CA's public key."""
@@ -101,6 +109,7 @@ class Keeper:
     waiting: dict[str, float] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     verdicts: Verdicts = field(default_factory=Verdicts)
+    _registrations: Registrations | None = None
     _nodes_due: float = 0.0  # when to look at the nodes again, on the monotonic clock
 
     def look(self, control: Control) -> None:
@@ -114,9 +123,13 @@ class Keeper:
             return
 
     def note_nodes(self, control: Control) -> None:
-        """Note, every few seconds, which nodes are online."""
+        """Note, every few seconds, which nodes are online, and in the audit log which were admitted or turned away."""
         if time.monotonic() >= self._nodes_due:
-            note_presence(self.settings.runs, control.nodes())
+            nodes = control.node_list()
+            note_presence(self.settings.runs, {node.name: node.status for node in nodes if node.registered})
+            if self._registrations is None:
+                self._registrations = Registrations(self.settings.audit)
+            self._registrations.note(nodes)
             self._nodes_due = time.monotonic() + NODES_SECONDS
 
     def _settle(self, folder: RunFolder, control: Control) -> None:
@@ -180,17 +193,26 @@ class Keeper:
             if _stopped_through_flower(attempt, flower):
                 log.info("run %s, epoch %d: somebody has stopped it through Flower", folder.name, last.epoch)
                 folder.stop()
+                self.settings.audit.note_if_possible(Event.RUN_STOPPED, run=folder.name, through="Flower")
                 ledger.end_attempt(last.epoch, "lost", "somebody stopped it through Flower")
                 return
             lost = self._why_lost(attempt, flower)
             if lost is None:
                 return
             ledger.end_attempt(last.epoch, "lost", lost)  # first, so that our stop is not taken for somebody else's
+            self._note_lost(folder, last.epoch, lost, attempt)
             if flower is not None and not flower.finished:
                 control.stop_run(last.flower_run)
             self._resubmit(folder, ledger, control, last.epoch, lost)
         finally:
             ledger.close()
+
+    def _note_lost(self, folder: RunFolder, epoch: int, lost: str, attempt: AttemptRow | None) -> None:
+        """Note in the audit log that an attempt is lost: once, however often it is looked at until the next begins."""
+        if attempt is not None and attempt.outcome == "running":
+            self.settings.audit.note_if_possible(
+                Event.ATTEMPT_ENDED, run=folder.name, epoch=epoch, outcome=f"lost: {lost}"
+            )
 
     def _why_lost(self, attempt: AttemptRow | None, flower: Attempt | None) -> str | None:
         """Say why the newest attempt will not go on, or None if it does."""
@@ -293,6 +315,7 @@ def main(arguments: list[str]) -> int:
             serve_part("keeper", settings.listen, settings.runs)
         with _alone(settings.runs, stopped), control:
             log.info("looking after the runs in %s", settings.runs)
+            settings.audit.note_change(Event.KEY_CHANGED, CA, ", ".join(ca_fingerprints(settings.ca_certificate)))
             _serve(Keeper(settings), control, stopped)
     except (FedloraError, OSError) as error:
         return report(error)
@@ -311,7 +334,7 @@ def _serve(keeper: Keeper, control: Control, stopped: threading.Event) -> None:
             keeper.note_nodes(control)  # after that: a full disk is named wherever the SuperLink is
             heartbeat.note()
             said = ""
-        except (ControlError, RunError, OSError) as error:  # the SuperLink is away, or the disk is full
+        except (AuditError, ControlError, RunError, OSError) as error:  # the SuperLink is away, or the disk is full
             if str(error) != said:
                 log.warning("%s: %s", type(error).__name__, error)
             said = str(error)

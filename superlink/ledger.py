@@ -223,6 +223,14 @@ class Ledger:
             TurnRow(*(*row, phases.get((row[0], row[1], row[2]), {}), json.loads(figures))) for *row, figures in rows
         ]
 
+    def answered(self, number: int, epoch: int) -> list[str]:
+        """Return the sites whose updates are in a round, by name."""
+        rows = self.read(
+            "SELECT site FROM turns WHERE round = ? AND epoch = ? AND outcome = 'answered' ORDER BY site",
+            (number, epoch),
+        )
+        return [site for (site,) in rows]
+
     def counted(self) -> dict[str, int]:
         """Return the last aggregated round that has an update of each site, by site."""
         rows = self.read(

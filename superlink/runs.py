@@ -10,7 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fedlora import audit
 from fedlora.adapters.checkpoint import CHECKPOINTS
+from fedlora.audit import Audit, Event
 from fedlora.config import from_mapping, keyed
 from fedlora.errors import FedloraError, RunError, by_name
 from fedlora.names import check_name, is_name
@@ -56,6 +58,10 @@ class RunFolder:
     def benchmarks(self) -> Path:
         """The folder of the scores of its rounds in benchmarks, if ``fedlora benchmark run`` was asked for some."""
         return self.directory / "benchmarks"
+
+    def audit(self, by: str) -> Audit:
+        """Return the coordinator's audit log, to which `by` adds."""
+        return Audit(self.runs / audit.FILE, by)
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -181,6 +187,7 @@ class RunFolder:
     def give_up(self, reason: str, error: type[FedloraError] = RunError) -> None:
         """Note that the run will not be tried again, and the error that says why."""
         (self.directory / "given-up").write_text(f"{error.__name__}: {reason}", encoding="utf-8")
+        self.audit("keeper").note_if_possible(Event.RUN_GIVEN_UP, run=self.name, reason=f"{error.__name__}: {reason}")
 
     @property
     def given_up(self) -> str:

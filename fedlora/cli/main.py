@@ -12,6 +12,7 @@ import typer.core
 
 import fedlora
 from fedlora.cli.adapter import application as adapter
+from fedlora.cli.audit import application as audit
 from fedlora.cli.benchmark import application as benchmark
 from fedlora.cli.config import application as config
 from fedlora.cli.demo import demo
@@ -82,6 +83,7 @@ application.add_typer(leaderboard, name="leaderboard")
 application.add_typer(pki, name="pki")
 application.add_typer(render, name="render")
 application.add_typer(node, name="node")
+application.add_typer(audit, name="audit")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
 
 
