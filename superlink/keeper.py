@@ -11,7 +11,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -184,6 +184,7 @@ class Keeper:
                 return
             last = submissions[-1]
             if last.flower_run is None:
+                _stop_others(submissions[:-1], control)
                 self._find_again(folder, ledger, control, last, attempts.get(last.epoch))
                 return
             for row in submissions[:-1]:
@@ -240,7 +241,8 @@ class Keeper:
 
     def _resubmit(self, folder: RunFolder, ledger: Ledger, control: Control, epoch: int, lost: str) -> None:
         gained = {row.epoch for row in ledger.rounds() if row.state == "aggregated"}
-        fruitless = next((k for k in range(epoch - folder.resumed) if epoch - k in gained), epoch - folder.resumed)
+        tried = [row.epoch for row in ledger.submissions() if folder.resumed < row.epoch <= epoch]
+        fruitless = next((k for k, one in enumerate(reversed(tried)) if one in gained), len(tried))
         if fruitless >= self.settings.fruitless:
             folder.give_up(f"{fruitless} attempts in a row gained no round; the last was lost: {lost}")
             log.error("run %s is given up: %s", folder.name, lost)
@@ -270,6 +272,15 @@ def _note_traffic(ledger: Ledger, row: SubmissionRow, control: Control) -> bool:
     flower = control.attempt(row.flower_run)
     _keep_traffic(ledger, row, flower)
     return flower is None or flower.finished
+
+
+def _stop_others(earlier: Sequence[SubmissionRow], control: Control) -> None:
+    """Stop what Flower takes for running of earlier attempts: after a restore, it knows them as they were."""
+    for row in earlier:
+        if row.flower_run is not None:
+            flower = control.attempt(row.flower_run)
+            if flower is not None and not flower.finished:
+                control.stop_run(row.flower_run)
 
 
 def _keep_traffic(ledger: Ledger, row: SubmissionRow, flower: Attempt | None) -> None:
