@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from fedlora import audit, pki
+from fedlora import audit
 from fedlora.audit import CA, Audit, Event
 from fedlora.config import read_toml
 from fedlora.environment import check_rendered_version
@@ -27,6 +27,7 @@ from fedlora.folders import check_room
 from fedlora.heartbeat import Heartbeat
 from fedlora.log import report, show
 from fedlora.pki.reading import ca_fingerprints
+from fedlora.pki.rotation import authority_keys
 from fedlora.processes import until_signalled
 from superlink.control import Attempt, Control
 from superlink.engine import serve_part
@@ -83,10 +84,15 @@ class KeeperSettings:
         """The coordinator's audit log."""
         return Audit(self.runs / audit.FILE, "keeper")
 
-    @cached_property
+    @property
     def federation(self) -> str:
         """What names the federation: its CA's public key."""
-        return pki.key_fingerprint(self.ca_certificate)
+        return self.federations[0]
+
+    @cached_property
+    def federations(self) -> tuple[str, ...]:
+        """By which names it goes: while its CA is exchanged, those of both, the one that signs first."""
+        return authority_keys(self.ca_certificate)
 
 
 @dataclass
@@ -136,7 +142,7 @@ class Keeper:
         """Note what Flower has counted for a run that has ended, until it has ended there as well."""
         if folder.name in self.settled or not folder.ledger.exists():
             return
-        if folder.belong_to(self.settings.federation) != self.settings.federation:
+        if folder.belong_to(self.settings.federation) not in self.settings.federations:
             self.settled.add(folder.name)
             return
         ledger = Ledger(folder.ledger)
@@ -150,7 +156,7 @@ class Keeper:
     def _foreign(self, folder: RunFolder) -> bool:
         """Give a run of another federation up; return whether it is one."""
         federation = self.settings.federation
-        if (other := folder.belong_to(federation)) == federation:
+        if (other := folder.belong_to(federation)) in self.settings.federations:
             return False
         folder.give_up(
             f"run {folder.name} belongs to another federation, whose CA has the key {other[:16]}...; this one's has "

@@ -15,6 +15,7 @@ from fedlora.adapters.checkpoint import CHECKPOINTS
 from fedlora.audit import Audit, Event
 from fedlora.config import from_mapping, keyed
 from fedlora.errors import FedloraError, RunError, by_name
+from fedlora.folders import replace_durably
 from fedlora.names import check_name, is_name
 from fedlora.recipes import Recipe
 from superlink.checkpoints import Checkpoints
@@ -183,6 +184,16 @@ class RunFolder:
         if not file.exists():
             file.write_text(federation, encoding="utf-8")
         return file.read_text(encoding="utf-8")
+
+    @property
+    def federation(self) -> str:
+        """The federation that the run belongs to; empty if it has not begun."""
+        file = self.directory / "federation"
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
+    def take_over(self, federation: str) -> None:
+        """Let the run belong to another federation from now on: the same one, whose CA was exchanged."""
+        replace_durably(self.directory / "federation", federation.encode())
 
     def give_up(self, reason: str, error: type[FedloraError] = RunError) -> None:
         """Note that the run will not be tried again, and the error that says why."""

@@ -68,6 +68,11 @@ class NodeSettings:
         return Audit(self.state / FILE, by)
 
     @property
+    def ca_in_use(self) -> Path:
+        """The CA certificate, or two while it is exchanged, as the running node has loaded it: a copy of the file."""
+        return self.state / "ca-in-use.crt"
+
+    @property
     def policy_sha256(self) -> str:
         """What names the supernode's part of the site's policy: the trainer's has a hash of its own."""
         policy = {"fab-hashes": sorted(self.fab_hashes), "figures": sorted(self.figures), "guard": self.guard}

@@ -1,4 +1,4 @@
-"""The coordinator's folder is lost in the middle of a run; from a backup and the CA, which was kept apart, it goes on."""
+"""A coordinator's folder is lost in the middle of a run; from a backup, and the CA that was kept apart, it goes on."""
 
 import json
 import shutil
@@ -69,9 +69,8 @@ def test_a_coordinator_whose_folder_is_lost_goes_on_from_its_backup(new_federati
     made.start_superlink()
     made.start_keeper()
     assert finish(made, folder).state is RunState.COMPLETED
-    figure(
-        f"coordinator lost in round 4 of {ROUNDS}, restored from round 2: complete after {time.monotonic() - began:.1f} s"
-    )
+    took = time.monotonic() - began
+    figure(f"coordinator lost in round 4 of {ROUNDS}, restored from round 2: complete after {took:.1f} s")
 
     attempts = assert_undisturbed(made, folder, ROUNDS)  # to the bit
     assert [(epoch, outcome) for epoch, outcome, _ in attempts] == [(1, "lost"), (1 + EPOCHS_BEYOND, "completed")]
