@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
+import fedlora
 from fedlora.errors import ParticipationError, SpecMismatchError, WireError
 from fedlora.wire import AdapterSpec
 from fedlora.wire.flower_message import Answer, Request
@@ -72,6 +73,11 @@ class Agreement:
             if specs[site] != spec:
                 difference = spec.difference(specs[site])
                 raise SpecMismatchError(f"site {first} and site {site} do not train the same adapter: {difference}")
+        if spec.kit_version != fedlora.__version__:
+            raise SpecMismatchError(
+                f"the sites have fedlora {spec.kit_version}, the coordinator {fedlora.__version__}: all parties of a "
+                "run have one version; a run goes on with the one that it was begun with"
+            )
         problems = self._open(names, spec, self.config.deadline + LOAD_SECONDS, self.config.join_timeout)
         names = self._without_withdrawn(names, problems)
         self.admitted, self._spec = set(names), spec

@@ -85,7 +85,7 @@ def test_a_switch_that_was_killed_before_its_end_is_one_that_is_done(own, monkey
 @pytest.mark.parametrize("step", [switch_rotation, end_rotation])
 def test_a_step_before_the_first_is_refused(own, step):
     before = {file.name: file.read_bytes() for file in own.iterdir()}
-    with pytest.raises(CredentialError, match="no exchange of the CA in .* has begun"):
+    with pytest.raises(CredentialError, match=r"no exchange of the CA in .* has begun"):
         step(own)
     assert {file.name: file.read_bytes() for file in own.iterdir()} == before
 
