@@ -8,6 +8,8 @@
     |- BaseModelError              12   a base model that is missing or unusable
     |- AdapterError                13   an adapter that is missing, damaged or does not fit
     |- CredentialError             20   a key or certificate
+    |- AuditError                  21   an audit log that cannot be written, or is not what was written
+    |- BackupError                 22   a backup that cannot be made or restored
     |- ProcessDiedError            30   a part that was started and ended by itself
     |- NotReadyError               31   a part that did not get ready in time
     |- PortInUseError              32   an address somebody else listens on
@@ -40,6 +42,8 @@ __all__ = [
     "AdapterError",
     "AggregationError",
     "AlreadyUpError",
+    "AuditError",
+    "BackupError",
     "BaseModelError",
     "BudgetError",
     "CheckpointError",
@@ -108,6 +112,20 @@ class CredentialError(FedloraError):
 
     exit_code = 20
     hint = "a key or certificate is wrong"
+
+
+class AuditError(FedloraError):
+    """An audit log that cannot be written or read, or is not as it was written."""
+
+    exit_code = 21
+    hint = "an audit log cannot be written, or is not what was written"
+
+
+class BackupError(FedloraError):
+    """A backup that cannot be made, is not what was made, or would be restored over something."""
+
+    exit_code = 22
+    hint = "a backup cannot be made or restored"
 
 
 class ProcessDiedError(FedloraError):

@@ -19,10 +19,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedlora.audit import CA, Event
 from fedlora.config import read_toml
 from fedlora.environment import check_rendered_version
-from fedlora.errors import FedloraError
+from fedlora.errors import CredentialError, FedloraError
 from fedlora.log import report, show
+from fedlora.pki.node_keys import load_node_key
+from fedlora.pki.reading import ca_fingerprints, key_sha256
 from fedlora.processes import end_with_parent, until_signalled
 from supernode.heartbeat import node_heartbeat
 from supernode.settings import NodeSettings
@@ -44,6 +47,7 @@ def main(arguments: list[str]) -> int:
         check_rendered_version()
         settings = read_toml(NodeSettings, Path(arguments[0]))
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _note_identity(settings)
         node_heartbeat(settings.state).forget()  # healthy is who has reached the SuperLink since
         with _exporting(settings):
             code = _serve(settings, arguments[0], stopped)
@@ -54,6 +58,16 @@ def main(arguments: list[str]) -> int:
         return 0
     log.error("site %s: Flower's supernode ended by itself with code %s; see above", settings.site, code)
     return NODE_ENDED
+
+
+def _note_identity(settings: NodeSettings) -> None:
+    """Note in the audit log if the site's policy, its key or the CA it trusts is another than at the last start."""
+    audit = settings.audit("supernode")
+    audit.note_change(Event.POLICY_CHANGED, "the supernode's policy", settings.policy_sha256)
+    with contextlib.suppress(CredentialError):  # Flower's supernode says so when it is started
+        audit.note_change(Event.KEY_CHANGED, CA, ", ".join(ca_fingerprints(settings.ca_certificate)))
+        key = load_node_key(settings.node_key).public_key()
+        audit.note_change(Event.KEY_CHANGED, "the node's key", key_sha256(key))
 
 
 @contextmanager

@@ -11,9 +11,11 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedlora.audit import Audit
 from fedlora.config import read_toml
 from fedlora.errors import ConfigurationError, PolicyError, TrainerError, WireError
 from fedlora.wire.flower_message import WITHDRAWAL, Answer, Request, read_request, write_answer
+from supernode.audited import note_answer
 from supernode.node_samples import NodeSamples
 from supernode.settings import NodeSettings
 from supernode.traffic import Traffic
@@ -40,6 +42,7 @@ class _Node:
     trainer: TrainerClient
     traffic: Traffic
     samples: NodeSamples
+    audit: Audit
 
 
 @lru_cache
@@ -47,7 +50,7 @@ def _node(file: str) -> _Node:
     settings = read_toml(NodeSettings, Path(file))
     trainer, traffic = TrainerClient(settings.trainer), Traffic(settings.state)
     samples = NodeSamples(settings, traffic, trainer, os.getppid())  # the entry point has started this process
-    return _Node(settings.state, trainer, traffic, samples)
+    return _Node(settings.state, trainer, traffic, samples, settings.audit("worker"))
 
 
 def _answered(message: Message, context: Context, act: Act) -> Message:
@@ -73,10 +76,14 @@ def _answer(node: _Node, message: Message, act: Act) -> Answer:
         node.traffic.receive(metadata.run_id, None, None)
         return Answer("refused", f"WireError: {error}")
     node.traffic.receive(metadata.run_id, request.fields.get("run"), request.payload)
-    if (no := _withdrawn(node.state)) is not None:
-        return no
+    answer = _withdrawn(node.state) or _acted(node.trainer, request, seconds, act)
+    note_answer(node.audit, metadata.run_id, metadata.message_type, request, answer)
+    return answer
+
+
+def _acted(trainer: TrainerClient, request: Request, seconds: float, act: Act) -> Answer:
     try:
-        return act(node.trainer, request, seconds)
+        return act(trainer, request, seconds)
     except (PolicyError, WireError) as error:
         return Answer("refused", f"{type(error).__name__}: {error}")
     except TrainerError as error:

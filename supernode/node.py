@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fedlora import flower
 from fedlora.config import read_toml
+from fedlora.folders import replace_durably
 from fedlora.log import show
 from supernode.settings import NodeSettings
 
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> None:
     sys.argv = [
         *flower.supernode_arguments(
             superlink=settings.superlink,
-            ca_certificate=settings.ca_certificate,
+            ca_certificate=_loaded(settings),
             node_key=settings.node_key,
             runtime_port=settings.runtime_port,
             superexec_secret=settings.superexec_secret,
@@ -37,6 +38,15 @@ def main(arguments: list[str]) -> None:
         *("--node-config", f'{SETTINGS_KEY}="{Path(arguments[0]).absolute()}"'),
     ]
     flower_supernode()
+
+
+def _loaded(settings: NodeSettings) -> Path:
+    """Return a copy of the CA's certificate for Flower to load: what the node tells of it is what it has loaded."""
+    try:
+        replace_durably(settings.ca_in_use, settings.ca_certificate.read_bytes())
+    except OSError:  # Flower says what is wrong with the file
+        return settings.ca_certificate
+    return settings.ca_in_use
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, 
 from flwr.supercore.inflatable.inflatable_utils import ObjectUnavailableError
 from flwr.supercore.run import Run, RunNotRunningException
 
+from fedlora.audit import Audit, Event
 from supernode.fleet import observed_fleet_stub
 from supernode.guard import REFUSED, Guard
 from supernode.pauses import PARTS, AnswerPauses, PickUp, ring
@@ -70,6 +71,8 @@ class Seam:
         Set when Flower is about to drop a message, or its answer.
     arrived : callable
         Called when a message has come.
+    audit : Audit, optional
+        The site's log, in which it is noted which runs are admitted and which are not.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Seam:
         answers: AnswerPauses,
         dropped: threading.Event,
         arrived: Callable[[], None],
+        audit: Audit | None = None,
     ) -> None:
         self.node_id, self._receive, self._send, self._get_run, self._get_fab, *rest = functions
         self._pull, self._push, self._confirm = rest
@@ -88,6 +92,7 @@ class Seam:
         self.answers = answers
         self.dropped = dropped
         self.arrived = arrived
+        self.audit = audit
         self.pick_up = PickUp()
         self.runs: dict[int, Run] = {}  # admitted
         self.fabs: dict[int, Fab] = {}
@@ -176,9 +181,15 @@ class Seam:
             if objection:
                 log.warning("run %d is refused: %s", run_id, objection)
                 self._refuse(message, objection)
+                self._note(Event.RUN_REFUSED, run_id, run, reason=objection)
                 return False
+            self._note(Event.RUN_ADMITTED, run_id, run)
             self.runs[run_id], self.fabs[run_id] = run, fab
         return True
+
+    def _note(self, what: Event, run_id: int, run: Run, **about: str) -> None:
+        if self.audit is not None:
+            self.audit.note_if_possible(what, flower_run=str(run_id), app_sha256=str(run.fab_hash), **about)
 
     def _refuse(self, message: Message, reason: str) -> None:
         reply = Message(Error(code=REFUSED, reason=reason), reply_to=message)
@@ -211,7 +222,11 @@ def install(settings: NodeSettings, guard: Guard | None, bell: int) -> None:
     def connection(*arguments: Any, **named: Any) -> Iterator[tuple[Any, ...]]:
         with inner(*arguments, **named, adapter_cls=stub) as functions:
             try:
-                yield Seam(functions, guard, meter.carrying, answers, dropped, partial(ring, bell)).functions()
+                yield Seam(
+                    *(functions, guard, meter.carrying, answers, dropped),
+                    arrived=partial(ring, bell),
+                    audit=settings.audit("guard"),
+                ).functions()
             finally:
                 meter.look()  # before the connection closes, and its counters with it
 

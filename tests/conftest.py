@@ -19,7 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: processes t
 # but each test that starts everything by itself stands for itself. What takes longest begins first: these, then the
 # other files.
 FEDERATIONS = {
-    **dict.fromkeys(("test_survival.py", "test_keeper.py"), "kept"),
+    **dict.fromkeys(("test_survival.py", "test_keeper.py", "test_audit.py"), "kept"),
     **dict.fromkeys(("test_rounds.py", "test_participation.py", "test_identity.py"), "running"),
     **dict.fromkeys(("test_node_commands.py", "test_kills.py", "test_doctor.py", "test_withdrawal.py"), "running"),
     "test_metrics_node.py": "running",

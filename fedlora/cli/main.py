@@ -12,6 +12,8 @@ import typer.core
 
 import fedlora
 from fedlora.cli.adapter import application as adapter
+from fedlora.cli.audit import application as audit
+from fedlora.cli.backup import backup, restore
 from fedlora.cli.benchmark import application as benchmark
 from fedlora.cli.config import application as config
 from fedlora.cli.demo import demo
@@ -71,6 +73,8 @@ application.command(epilog="Example: fedlora up federation.toml")(up)
 application.command(epilog="Example: fedlora status federation.toml --format json")(status)
 application.command(epilog="Example: fedlora top --interval 5")(top)
 application.command(epilog="Example: fedlora down federation.toml")(down)
+application.command(epilog="Example: fedlora backup backups/monday federation.toml")(backup)
+application.command(epilog="Example: fedlora restore backups/monday federation.toml")(restore)
 application.add_typer(config, name="config")
 application.add_typer(run, name="run")
 application.add_typer(recipe, name="recipe")
@@ -84,6 +88,7 @@ application.add_typer(pki, name="pki")
 application.add_typer(render, name="render")
 application.add_typer(node, name="node")
 application.add_typer(drill, name="drill")
+application.add_typer(audit, name="audit")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
 
 

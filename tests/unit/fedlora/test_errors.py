@@ -17,6 +17,8 @@ CODES = {
     "BaseModelError": 12,
     "AdapterError": 13,
     "CredentialError": 20,
+    "AuditError": 21,
+    "BackupError": 22,
     "ProcessDiedError": 30,
     "NotReadyError": 31,
     "PortInUseError": 32,
@@ -104,7 +106,7 @@ def test_code_is_in_its_band(error):
     ("area", "names"),
     [
         ("input", {"ConfigurationError", "ShardError", "BaseModelError", "AdapterError"}),
-        ("identity", {"CredentialError"}),
+        ("identity", {"CredentialError", "AuditError", "BackupError"}),
         (
             "processes",
             {"ProcessDiedError", "NotReadyError", "PortInUseError", "ControlError", "AlreadyUpError", "MetricsError"},
