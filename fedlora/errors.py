@@ -18,6 +18,7 @@
     |- MetricsError                35   metrics that do not come, or are something else
     |- TrainerError                40   the trainer of a site
     |  `- PolicyError              41   a request that the site's policy does not allow
+    |     `- PrivacyError          45   an update beyond what the site's policy lets leave in all
     |- WithdrawalError             43   a site that is paused or has left, or is not, against what is asked of it
     |- UnfitSiteError              44   a site that a check says cannot take part
     |- WireError                   50   a message that does not fit its header
@@ -58,6 +59,7 @@ __all__ = [
     "ParticipationError",
     "PolicyError",
     "PortInUseError",
+    "PrivacyError",
     "ProcessDiedError",
     "ReplacedError",
     "RunError",
@@ -182,6 +184,13 @@ class PolicyError(TrainerError):
 
     exit_code = 41
     hint = "a site's policy does not allow the request"
+
+
+class PrivacyError(PolicyError):
+    """An update with which a site would tell more of its shard than its policy's limits let leave in all."""
+
+    exit_code = 45
+    hint = "a site has given all that its policy lets leave"
 
 
 class WithdrawalError(FedloraError):

@@ -60,7 +60,7 @@ class NodeSettings:
     state: Path
     metrics: Address = ""
     figures: Figures = SitePolicy.figures
-    fab_hashes: tuple[str, ...] = ()
+    fab_hashes: tuple[Annotated[str, matching("[0-9a-f]{64}", "a SHA-256: 64 of 0-9 and a-f")], ...] = ()
     guard: bool = True
 
     def audit(self, by: str) -> Audit:

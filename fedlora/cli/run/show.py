@@ -94,12 +94,15 @@ def _draw(plots: Path, summary: "Summary", rounds: "list[RoundRow]", turns: "lis
 
 
 def _print_json(summary: "Summary", rows: _Rows, cost: "RunCost") -> None:
+    from fedlora.cli.run.privacy import privacy_of
+
     document = {
         **dataclasses.asdict(summary),
         "attempts": [dataclasses.asdict(row) for row in rows.attempts],
         "rounds_of_attempts": [dataclasses.asdict(row) for row in rows.rounds],
         "turns": [dataclasses.asdict(row) for row in rows.turns],
         "cost": dataclasses.asdict(cost),
+        "privacy": {site: dataclasses.asdict(told) for site, told in privacy_of(rows.reports, summary.name).items()},
     }
     typer.echo(json.dumps(document, indent=2))
 
@@ -108,6 +111,7 @@ def _print_tables(summary: "Summary", rows: _Rows, cost: "RunCost") -> None:
     from rich.console import Console
 
     from fedlora.cli.run.cost import cost_lines, cost_table
+    from fedlora.cli.run.privacy import privacy_lines, privacy_of
     from fedlora.cli.turns import turn_table
 
     console = Console()
@@ -121,7 +125,7 @@ def _print_tables(summary: "Summary", rows: _Rows, cost: "RunCost") -> None:
     console.print(turn_table(rows.turns, "turns"))
     if rows.turns:
         console.print(cost_table(cost))
-        for line in cost_lines(cost):
+        for line in (*cost_lines(cost), *privacy_lines(privacy_of(rows.reports, summary.name))):
             console.print(line, highlight=False)
 
 
