@@ -60,7 +60,8 @@ resolvers docker
 """
 WHO_REACHES_WHAT = """\
 # Sites reach the Fleet API, which knows them by their keys. Flower's port for all else has no login: admins reach
-# its Control API with a certificate of this federation, its ServerApps reach its Runtime API, and the rest is closed."""
+# its Control API with a certificate of this federation, its ServerApps reach its Runtime API, and the rest is closed.
+"""
 RESOLVED = "resolvers docker init-addr libc,none"
 
 
@@ -81,8 +82,7 @@ def relay_configuration(federation: Federation, site: Site) -> str:
 def entrance_configuration() -> str:
     """Return the configuration of the coordinator's entrance: who reaches what of the SuperLink."""
     return f"""\
-{WHO_REACHES_WHAT}
-{_common()}
+{WHO_REACHES_WHAT}{_common()}
 {_fleet(f"{INSIDE}:{FLEET_PORT} {RESOLVED}")}
 {_entrances(f"{RUNTIME_ENTRANCE}:{RUNTIME_PORT}")}
 frontend metrics
@@ -102,8 +102,7 @@ def pod_entrance_configuration(*, fleet: str, http: str) -> str:
     Prometheus asks a pod's parts themselves: what they export has a port of its own, and Flower's is out of reach.
     """
     return f"""\
-{WHO_REACHES_WHAT}
-{SETTINGS}
+{WHO_REACHES_WHAT}{SETTINGS}
 {_health("")}
 {_fleet(fleet)}
 {_entrances(f":{RUNTIME_PORT}")}
