@@ -13,7 +13,7 @@ from fedlora.settings_file import settings_text
 
 __all__ = ["KEEPER_PORT", "coordinator_values"]
 
-RUNS, SECRETS, ADMIN = Path("/var/lib/fedlora/runs"), Path("/run/secrets"), Path("/run/admin/keeper")
+RUNS, SECRETS, ADMIN = Path("/var/lib/fedlora/runs"), Path("/run/secrets"), Path("/run/private/own")
 KEEPER_PORT = 9467  # ServerApps, keeper and exporter share the address of one pod
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - of a pod, whose network policy says who comes in
 
