@@ -5,6 +5,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from fedlora.federation import Federation
 from fedlora.pki.reading import certificate_sha256
 from fedlora.rendering.helm.coordinator import coordinator_values
+from fedlora.rendering.helm.evaluation import evaluator_values
 from fedlora.rendering.helm.site import site_values
 from fedlora.rendering.helm.values import values_text
 
@@ -33,4 +34,5 @@ def helm_files(federation: Federation, ca_certificate: bytes, model_blocks: tupl
     parties = {"coordinator": coordinator_values(federation)}
     for site in federation.site:
         parties[f"site-{site.name}"] = site_values(federation, site, text, sha256, model_blocks)
+    parties["evaluator"] = evaluator_values(federation, text, model_blocks)
     return {f"{name}.yaml": values_text(federation, name, values).encode() for name, values in parties.items()}

@@ -7,14 +7,15 @@ from fedlora.errors import ConfigurationError
 from fedlora.federation import Federation, Site
 from fedlora.federation.description import SERVICE
 from fedlora.federation.settings import SitePlaces, supernode_settings, trainer_settings
-from fedlora.language_model import DEFAULT_BASE_MODEL, BaseModel
-from fedlora.rendering.compose.base_model import is_fetched, model_name
+from fedlora.language_model import BaseModel
+from fedlora.rendering.compose.base_model import model_name
+from fedlora.rendering.helm.base_model import BASE_MODEL, fetched
 from fedlora.rendering.helm.values import Values, limits, shared_values
 from fedlora.settings_file import settings_text
 
 __all__ = ["site_values"]
 
-SITE, CONFIGURATION, MODEL = Path("/site"), Path("/etc/fedlora"), Path("/model/base")
+SITE, CONFIGURATION = Path("/site"), Path("/etc/fedlora")
 CREDENTIALS = SITE / "credentials" / "node"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - of a pod, whose network policy says who comes in
 
@@ -42,7 +43,7 @@ def site_values(
     )
     settings = supernode_settings(federation, site, places, metrics_host=EVERYWHERE)
     supernode = {**settings, "superlink": f"{superlink['host']}:{superlink['port']}"}
-    trainer = trainer_settings(federation, site, places, BaseModel(model_name(federation), MODEL))
+    trainer = trainer_settings(federation, site, places, BaseModel(model_name(federation), BASE_MODEL))
     cuda = site.resources.device == "cuda"
     return {
         **shared_values(federation),
@@ -51,7 +52,7 @@ def site_values(
         "settings": {"supernode": settings_text(supernode), "trainer": settings_text(trainer)},
         "secrets": {"existingSecret": f"site-{site.name}"},
         "shard": {"existingClaim": f"site-{site.name}-shard"},
-        "baseModel": {"fetch": _fetch(federation, model_blocks)},
+        "baseModel": {"fetch": fetched(federation, model_blocks)},
         "trainer": {
             "device": site.resources.device,
             "gpu": {"count": site.resources.gpus if cuda else 0},
@@ -91,16 +92,3 @@ def _address(host: str) -> str:
     except ValueError:
         return ""
 
-
-def _fetch(federation: Federation, blocks: tuple[str, ...]) -> Values:
-    """Return how the base model gets into its claim: of the image that holds it, of a hub, or by somebody's hand."""
-    if not is_fetched(federation):
-        return {"enabled": False}
-    packaged = federation.base_model == DEFAULT_BASE_MODEL
-    return {
-        "enabled": True,
-        "model": model_name(federation),
-        "image": "model" if packaged else "trainer",
-        "sha256": federation.base_model_sha256,
-        "addressBlocks": [] if packaged else list(blocks),
-    }
