@@ -67,13 +67,16 @@ test: test-local  ## all tests that need no GPU and no cluster; those with conta
 
 test-local: install-dev  ## all but those that need a Docker engine
 	rm -f $(VENV)/failures
-	$(BIN)/python -m pytest -m "not docker" --numprocesses 2 --dist loadscope --no-loadscope-reorder --durations 15 \
+	$(BIN)/python -m pytest -m "not docker and not cluster" --numprocesses 2 --dist loadscope --no-loadscope-reorder --durations 15 \
 		--failures $(VENV)/failures || $(BIN)/python tests/again.py $(VENV)/failures
 
 test-docker: install-dev  ## the tests that need a Docker engine; they build the images first
 	rm -f $(VENV)/failures
 	$(BIN)/python -m pytest tests/docker --durations 15 --failures $(VENV)/failures || \
 		$(BIN)/python tests/again.py $(VENV)/failures
+
+test-cluster: install-dev  ## the charts on the cluster that KUBECONFIG names, with helm and kubectl from PATH; it has the images
+	$(BIN)/python -m pytest tests/cluster --durations 15
 
 test-fast: install-dev  ## the unit tests alone
 	$(BIN)/python -m pytest tests/unit
