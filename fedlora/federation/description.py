@@ -5,6 +5,7 @@ the page of documentation are made from them.
 """
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,13 @@ SERVICE = "superlink"  # as containers and pods call the SuperLink, whatever its
 
 def _is_payload(value: Any) -> bool:
     return value == "board" or at_least(0.0).holds(value)
+
+
+def _is_address_block(value: Any) -> bool:
+    try:
+        return "/" in value and IPv4Network(value) is not None
+    except ValueError:
+        return False
 
 
 def _option(key: str) -> Rule:
@@ -69,6 +77,7 @@ Whole = int | Literal["default"]
 BELOW_ONE = Rule(
     "a number above 0 and below 1", lambda value: 0 < value < 1, {"exclusiveMinimum": 0, "exclusiveMaximum": 1}
 )
+AddressBlock = Annotated[str, Rule("an IPv4 address block, as 203.0.113.0/28", _is_address_block)]
 Sha256 = Annotated[str, matching("(?:[0-9a-f]{64})?", 'a SHA-256: 64 of 0-9 and a-f; or ""')]
 Text = Annotated[str, Rule("a text that is not empty", lambda value: value != "", {"minLength": 1})]
 
@@ -81,6 +90,9 @@ class Coordinator:
     ----------
     host : str
         Host name or IPv4 address under which sites reach the SuperLink; stands in its certificate.
+    address_blocks : tuple of str
+        IPv4 address blocks in which the SuperLink lies as sites see it, such as 203.0.113.7/32: what a site's network
+        policy on Kubernetes lets it out to. Needless where host is an address.
     machine : str
         Name of the machine it runs on. Parts of one machine need different ports; "" is a machine of its own.
     fleet_port : int
@@ -97,6 +109,7 @@ class Coordinator:
     """
 
     host: Host
+    address_blocks: tuple[AddressBlock, ...] = ()
     machine: OptionalName = ""
     fleet_port: Port = 9092
     http_port: Port = 8000

@@ -52,10 +52,14 @@ def write_rendering(files: Mapping[str, bytes], directory: Path, *, force: bool 
 
 
 def left_over(files: Mapping[str, bytes], directory: Path) -> list[str]:
-    """Return the names of folders below `directory` that earlier files of a site stand in, and none of `files`."""
+    """Return the names below `directory` of a site's folder or values file that is none of `files`."""
     wanted = {name.partition("/")[0] for name in files}
-    there = directory.glob("site-*/compose.yaml") if directory.is_dir() else ()
-    return sorted({file.parent.name for file in there} - wanted)
+    if not directory.is_dir():
+        return []
+    there = {file.parent.name for file in directory.glob("site-*/compose.yaml")}
+    if wanted and all(name.endswith(".yaml") for name in wanted):
+        there = {file.name for file in directory.glob("site-*.yaml")}
+    return sorted(there - wanted)
 
 
 def _read_manifest(directory: Path) -> dict[str, str]:

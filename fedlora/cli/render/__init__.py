@@ -3,6 +3,7 @@
 import typer
 
 from fedlora.cli.render.compose import compose
+from fedlora.cli.render.helm import helm
 
 __all__ = ["application"]
 
@@ -19,3 +20,4 @@ def group() -> None:
 
 
 application.command(epilog="Example: fedlora render compose federation.toml --out deploy --ca ca")(compose)
+application.command(epilog="Example: fedlora render helm federation.toml --out values --ca-certificate ca/ca.crt")(helm)

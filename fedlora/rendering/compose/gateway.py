@@ -4,6 +4,7 @@ import ipaddress
 
 from fedlora.federation import Federation, Site
 from fedlora.federation.description import SERVICE
+from fedlora.pki.contents import ORGANIZATION
 
 __all__ = [
     "ADMIN_PORT",
@@ -18,6 +19,7 @@ __all__ = [
     "RUNTIME_PORT",
     "entrance_configuration",
     "gateway_command",
+    "pod_entrance_configuration",
     "relay_configuration",
 ]
 
@@ -31,7 +33,7 @@ CONFIGURATION = "/etc/fedlora/haproxy.cfg"
 ASK = f"import urllib.request as request; request.urlopen('http://127.0.0.1:{HEALTH_PORT}/health', timeout=5)"
 HEALTH = ("python3", "-c", ASK)
 
-COMMON = f"""\
+SETTINGS = """\
 global
     log stdout format raw local0 info
     maxconn 512
@@ -45,7 +47,8 @@ defaults
     timeout connect 5s
     timeout client 1h
     timeout server 1h
-
+"""
+RESOLVERS = """\
 # An address that cannot be looked up just now stays as it was.
 resolvers docker
     nameserver docker 127.0.0.11:53
@@ -55,11 +58,10 @@ resolvers docker
     hold refused 24d
     hold timeout 24d
     hold obsolete 24d
-
-frontend health
-    mode http
-    bind 127.0.0.1:{HEALTH_PORT}
-    monitor-uri /health
+"""
+WHO_REACHES_WHAT = """\
+# Sites reach the Fleet API, which knows them by their keys. Flower's port for all else has no login: admins reach
+# its Control API with a certificate that is theirs, its ServerApps reach its Runtime API, and the rest is closed.
 """
 RESOLVED = "resolvers docker init-addr libc,none"
 
@@ -74,32 +76,16 @@ def relay_configuration(federation: Federation, site: Site) -> str:
     target = federation.superlink_of(site)
     return f"""\
 # The one way out of site {site.name}: to {target}, and nowhere else.
-{COMMON}
+{_common()}
 {_fleet(target if _is_address(target.rsplit(":", 1)[0]) else f"{target} {RESOLVED}")}"""
 
 
 def entrance_configuration() -> str:
     """Return the configuration of the coordinator's entrance: who reaches what of the SuperLink."""
-    tls = "ssl crt /run/secrets/server.crt"
     return f"""\
-# Sites reach the Fleet API, which knows them by their keys. Flower's port for all else has no login: admins reach
-# its Control API with a certificate of this federation, its ServerApps reach its Runtime API, and the rest is closed.
-{COMMON}
+{WHO_REACHES_WHAT}{_common()}
 {_fleet(f"{INSIDE}:{FLEET_PORT} {RESOLVED}")}
-frontend control
-    mode http
-    bind :{ADMIN_PORT} {tls} ca-file /run/secrets/ca.crt verify required
-    http-request deny deny_status 403 unless {{ path_beg /v1/control/ }}
-    http-request deny deny_status 403 if {{ path_sub .. }}
-    default_backend http
-
-frontend runtime
-    mode http
-    bind {RUNTIME_ENTRANCE}:{RUNTIME_PORT} {tls}
-    http-request deny deny_status 403 unless {{ path_beg /v1/runtime/ }}
-    http-request deny deny_status 403 if {{ path_sub .. }}
-    default_backend http
-
+{_entrances(f"{RUNTIME_ENTRANCE}:{RUNTIME_PORT}")}
 frontend metrics
     mode http
     bind {METRICS}:{METRICS_PORT}
@@ -108,10 +94,68 @@ frontend metrics
     use_backend %[path,field(2,/)]
 
 {_parts()}
+{_http(f"{INSIDE}:8000 {RESOLVED}")}"""
+
+
+def pod_entrance_configuration(*, fleet: str, http: str) -> str:
+    """Return the same for a pod, whose SuperLink listens at `fleet` and `http` on its loopback alone.
+
+    Prometheus asks a pod's parts themselves: what they export has a port of its own, and Flower's is out of reach.
+    """
+    return f"""\
+{WHO_REACHES_WHAT}{SETTINGS}
+{_health("")}
+{_fleet(fleet)}
+{_entrances(f":{RUNTIME_PORT}")}
+frontend metrics
+    mode http
+    bind :{METRICS_PORT}
+    http-request use-service prometheus-exporter if {{ path /metrics }}
+    http-request deny deny_status 404
+
+{_http(http)}"""
+
+
+def _common() -> str:
+    return f"{SETTINGS}\n{RESOLVERS}\n{_health('127.0.0.1')}"
+
+
+def _health(host: str) -> str:
+    return f"""\
+frontend health
+    mode http
+    bind {host}:{HEALTH_PORT}
+    monitor-uri /health
+"""
+
+
+def _entrances(runtime: str) -> str:
+    """Return the sections of what comes by HTTP; that of ServerApps is bound to `runtime`."""
+    tls = "ssl crt /run/secrets/server.crt"
+    return f"""\
+frontend control
+    mode http
+    bind :{ADMIN_PORT} {tls} ca-file /run/secrets/ca.crt verify required
+    http-request deny deny_status 403 unless {{ ssl_c_s_dn(O) -m str {ORGANIZATION} }}
+    http-request deny deny_status 403 unless {{ path_beg /v1/control/ }}
+    http-request deny deny_status 403 if {{ path_sub .. }}
+    default_backend http
+
+frontend runtime
+    mode http
+    bind {runtime} {tls}
+    http-request deny deny_status 403 unless {{ path_beg /v1/runtime/ }}
+    http-request deny deny_status 403 if {{ path_sub .. }}
+    default_backend http
+"""
+
+
+def _http(target: str) -> str:
+    return f"""\
 backend http
     mode http
     default-server ssl verify required ca-file /run/secrets/ca.crt sni str({SERVICE}) verifyhost {SERVICE}
-    server {SERVICE} {INSIDE}:8000 {RESOLVED}
+    server {SERVICE} {target}
 """
 
 

@@ -16,6 +16,7 @@ CODES = {
     "ShardError": 11,
     "BaseModelError": 12,
     "AdapterError": 13,
+    "BundleError": 14,
     "CredentialError": 20,
     "AuditError": 21,
     "BackupError": 22,
@@ -106,7 +107,7 @@ def test_code_is_in_its_band(error):
 @pytest.mark.parametrize(
     ("area", "names"),
     [
-        ("input", {"ConfigurationError", "ShardError", "BaseModelError", "AdapterError"}),
+        ("input", {"ConfigurationError", "ShardError", "BaseModelError", "AdapterError", "BundleError"}),
         ("identity", {"CredentialError", "AuditError", "BackupError"}),
         (
             "processes",
