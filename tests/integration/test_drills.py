@@ -12,7 +12,7 @@ from fedlora.drills.drill import lacking
 from fedlora.processes import free_ports
 from tests.integration.test_up import SITES, fedlora, import_shard, status, write_federation
 
-ROUNDS, STEPS = 4, 24
+ROUNDS, STEPS = 4, 6
 NAMES = list(SITES)
 HERE = [drill for drill in DRILLS.values() if Place.PROCESS in drill.needs]
 # The supervisor waits longer before each further start of a part that has died within a minute: sites take turns.
@@ -25,7 +25,9 @@ def drilled(tmp_path_factory, tiny_model, no_strays):
     folder = tmp_path_factory.mktemp("drilled") / "machine"
     write_federation(folder, tiny_model, free_ports(6), machine="here")
     file = folder / "federation.toml"
-    text = file.read_text().replace("rounds = 3\nsteps = 2", f"rounds = {ROUNDS}\nsteps = {STEPS}")
+    text = file.read_text().replace(
+        "rounds = 3\nsteps = 2", f"rounds = {ROUNDS}\nsteps = {STEPS}\nlength = 48\nbatch = 4"
+    )
     file.write_text(f"{text}\n[keeper]\nsilent-seconds = 8.0\n")
     for name in SITES:
         import_shard(folder, name)
