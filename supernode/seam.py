@@ -21,6 +21,7 @@ The rest of Flower's supernode stays as it is.
 """
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -120,7 +121,7 @@ class Seam:
                 raise
             except (grpc.RpcError, ValueError, RuntimeError) as error:
                 log.warning("a message could not be received: %s", _short(error))
-                time.sleep(PickUp.SLOWEST)
+                time.sleep(PickUp.SLOWEST * random.uniform(0.5, 1.5))  # noqa: S311 - not all nodes at once
             time.sleep(self.pick_up.seconds())
         return None
 

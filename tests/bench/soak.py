@@ -52,7 +52,8 @@ def write_federation(folder: Path, rounds: int, steps: int) -> Path:
         f'name = "soak"\nbase-model = "{write_tiny_model(folder / "model")}"\n[coordinator]\nhost = "127.0.0.1"',
         f'machine = "here"\nfleet-port = {fleet}\nhttp-port = {http}\nmetrics-port = {metrics}',
         f"[run]\ndomains = {json.dumps(list(SITES.values()))}\nmin-sites = 3\n[keeper]\nsilent-seconds = 8.0",
-        f'[[recipe]]\ndomain = "finance"\npreset = "quick"\nrounds = {rounds}\nsteps = {steps}\nrank = 4',
+        f'[[recipe]]\ndomain = "finance"\npreset = "quick"\nrounds = {rounds}\nsteps = {steps}',
+        "length = 48\nbatch = 4\nrank = 4",
     ]
     for (name, held), port in zip(SITES.items(), runtime, strict=True):
         fedlora(folder, "shard", "import", str(domain(held).sample("train")), f"shards/{name}", "--domain", held)

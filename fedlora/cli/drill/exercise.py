@@ -181,7 +181,7 @@ def _in_round(runs: Runs, name: str, number: int, site: str) -> int:
     if found.state.ended:
         raise RunError(
             f"run {name} is {found.state} before anything happened to it ({found.reason or 'it was too short'}); "
-            "give it more rounds with --rounds"
+            "its recipe has too few rounds, or too short ones"
         )
     asked = {(turn.round, turn.epoch) for turn in found.turns if turn.tries and turn.outcome == "asked"}
     asked &= {

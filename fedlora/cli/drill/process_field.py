@@ -97,8 +97,9 @@ class ProcessField(Field):
         return self.federation.paths.state / "coordinator" / "server.crt"
 
     def restart_server(self) -> None:
-        """Kill the SuperLink, which its supervisor starts again."""
-        self.kill("superlink", "", "")
+        """Kill the SuperLink, which its supervisor starts again; one that is down reads its files when it starts."""
+        with contextlib.suppress(NotReadyError):
+            self.kill("superlink", "", "")
 
     def restart_node(self, site: str) -> None:
         """Kill a site's supernode and wait until it has reached the SuperLink again.
@@ -140,14 +141,17 @@ class ProcessField(Field):
         return [one for one in found if one.pid]
 
     def _writer(self, run: str) -> int:
-        """Return the process below the SuperExec that has a run's ledger open."""
+        """Return the process that leads a run: it has the ledger open, as the keeper and others that read it have."""
         ledger = str(RunFolder(self.federation.coordinator.runs, run).ledger.resolve())
-        (leader,) = self._parts("serverapp", "")
-        for process in _group(leader.pid):
-            with contextlib.suppress(OSError):
-                if any(os.path.realpath(file) == ledger for file in Path(f"/proc/{process}/fd").iterdir()):
-                    return process
-        raise NotReadyError(f"no process of the SuperExec has {ledger} open: the run is between two attempts")
+        readers = {one.pid for one in self.board.read().parts if one.name != "superexec"}
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has just ended, or is another user's
+                number = int(process.name)
+                if number == os.getpid() or os.getpgid(number) in readers:
+                    continue
+                if any(os.path.realpath(file) == ledger for file in (process / "fd").iterdir()):
+                    return number
+        raise NotReadyError(f"no ServerApp has {ledger} open: the run is between two attempts")
 
 
 class _ByRoad(LinkControl):
@@ -160,8 +164,12 @@ class _ByRoad(LinkControl):
         host, _, port = self.usual["superlink"].rpartition(":")
         self.road = Road(host, int(port))
         self.rule: tuple[str, ...] = ()
-        write_settings({**self.usual, "superlink": f"127.0.0.1:{self.road.port}"}, self.file)
-        field.restart_node(site)
+        try:
+            write_settings({**self.usual, "superlink": f"127.0.0.1:{self.road.port}"}, self.file)
+            field.restart_node(site)
+        except BaseException:
+            write_settings(self.usual, self.file)
+            raise
 
     def cut(self) -> None:
         self.road.cut()

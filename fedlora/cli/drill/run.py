@@ -31,9 +31,6 @@ def run(
     site: Annotated[
         str, typer.Option(help="Which site it strikes; the run's first, if none is named.", show_default=False)
     ] = "",
-    rounds: Annotated[
-        int, typer.Option(min=0, help="Rounds of its run; 0 for as many as the recipe has.", show_default=False)
-    ] = 0,
     strike: Annotated[int, typer.Option("--round", min=1, help="The round in whose middle it strikes.")] = 2,
     seconds: Annotated[
         float,
@@ -63,8 +60,7 @@ def run(
     drill = drill_named(name).lasting(seconds)
     field, runs, sites = _found(target, settings)
     _check(drill, field, runs, site, sites)
-    own = _settings(rounds, field, target, settings)
-    outcome = _exercise(drill, field, runs, site or sites[0], own, reference, strike, patience, yes)
+    outcome = _exercise(drill, field, runs, site or sites[0], settings, reference, strike, patience, yes)
     if output is Format.JSON:
         typer.echo(json.dumps(outcome.facts(), indent=2))
     else:
@@ -90,16 +86,6 @@ def _found(target: Path, settings: list[str]) -> "tuple[Field, Runs, tuple[str, 
         return deployment, ComposeRuns(deployment.ask), sites(read(deployment.federation_file, settings).federation)
     federation = read(target, settings).federation
     return ProcessField(federation), ProcessRuns(target, settings), sites(federation)
-
-
-def _settings(rounds: int, field: "Field", target: Path, settings: list[str]) -> list[str]:
-    """Return the settings that the drill's runs have besides those of the file."""
-    from fedlora.cli.drill.compose_field import ComposeField
-
-    file = field.federation_file if isinstance(field, ComposeField) else target
-    recipe = read(file, settings).federation.run_recipe
-    own = [f"recipe.{recipe.domain}.rounds={rounds}"] if rounds else []
-    return [*settings, *own]
 
 
 def _check(drill: "Drill", field: "Field", runs: "Runs", site: str, sites: tuple[str, ...]) -> None:

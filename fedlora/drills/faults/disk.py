@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from fedlora.drills.faults.fault import Fault
@@ -10,6 +11,7 @@ from fedlora.errors import ConfigurationError
 
 __all__ = ["FullDisk"]
 
+TRIES = 10
 LARGE = "1g"  # of the memory that is the disk: a bound, not what it takes
 
 
@@ -36,8 +38,15 @@ class FullDisk(Fault):
 
     def begin(self) -> None:
         """Leave it no more room than it uses: a disk of memory is never smaller than what lies on it."""
-        used = shutil.disk_usage(self.folder).used
-        _call("mount", "-o", f"remount,size={max(used, 4096)}", str(self.folder))
+        for left in reversed(range(TRIES)):
+            used = shutil.disk_usage(self.folder).used
+            try:
+                _call("mount", "-o", f"remount,size={max(used, 4096)}", str(self.folder))
+                return
+            except ConfigurationError:  # a checkpoint is being written, and it is larger by now
+                if not left:
+                    raise
+                time.sleep(0.2)
 
     def end(self) -> None:
         """Make room."""
