@@ -79,6 +79,10 @@ def restore(directory: Path, places: Places, *, by: str, sha256: str = "") -> Ba
     if sha256 and sha256 != content_sha256:
         raise BackupError(f"{directory / CONTENT} has the SHA-256 {content_sha256}, not {sha256}, which is asked for")
     _refuse_standing(directory, places)
+    try:
+        places.database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the runs may be in it
+    except OSError as error:
+        raise BackupError(f"{places.database.parent} cannot be made: {error.strerror}") from error
     with new_folder(places.runs, error=BackupError) as runs:
         if (directory / RUNS).exists():
             shutil.copytree(directory / RUNS, runs, dirs_exist_ok=True, copy_function=shutil.copyfile)
@@ -112,8 +116,6 @@ def _refuse_standing(directory: Path, places: Places) -> None:
 
 
 def _place(directory: Path, places: Places) -> None:
-    folder = places.database.parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for source, target in (
         (directory / places.ca_certificate.name, places.ca_certificate),
         *((directory / KEYS / key.name, key) for key in places.keys),

@@ -75,7 +75,7 @@ def places(tmp_path) -> Places:
 
 @pytest.fixture
 def elsewhere(tmp_path) -> Places:
-    return Places.in_folder(tmp_path / "new" / "coordinator", tmp_path / "new" / "runs")
+    return Places.in_folder(tmp_path / "new" / "coordinator", tmp_path / "new" / "coordinator" / "runs")
 
 
 def made(places: Places, to: Path, **options: bool) -> tuple[Backup, str]:
@@ -139,7 +139,9 @@ def test_keys_are_in_it_where_asked_for_and_the_cas_never(places, elsewhere, tmp
     assert (secret in everything) is keys
     restore(tmp_path / "backup", elsewhere, by="user ada")
     there = {file.name for file in elsewhere.database.parent.iterdir()}
-    assert there == {"ca.crt", "superlink.sqlite"} | (own if keys else set())
+    assert there == {"ca.crt", "superlink.sqlite", "runs"} | (own if keys else set())
+    assert pki.private_directory(elsewhere.database.parent).stat().st_mode & 0o777 == 0o700
+    there.remove("runs")
     assert {oct((elsewhere.database.parent / name).stat().st_mode & 0o777) for name in there} == {"0o600"}
 
 
