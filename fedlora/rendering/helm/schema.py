@@ -112,7 +112,7 @@ def chart_readme(charts: Path, chart: str, schema: dict[str, Any]) -> str:
     intro = (charts / chart / "README.head.md").read_text()
     rows = "\n".join(_rows(schema, ()))
     return f"""\
-# {chart} {about["version"]}
+# {chart}
 
 {about["description"]} For Kubernetes {about["kubeVersion"]}; the whole way is in \
 [docs/kubernetes.md](../../docs/kubernetes.md).
