@@ -91,4 +91,3 @@ def _address(host: str) -> str:
         return str(ipaddress.IPv4Address(host))
     except ValueError:
         return ""
-
