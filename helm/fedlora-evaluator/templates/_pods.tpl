@@ -75,23 +75,106 @@ Takes (list . FOLLOW): whether the mirror is one look, or waits until the run ha
 Takes (list . NAME POD). */}}
 {{- define "evaluator.job" -}}
 {{- $ := first . -}}
+{{- $template := include "evaluator.template" . -}}
 apiVersion: batch/v1
 kind: Job
 metadata:
-  {{- include "fedlora.metadata" (list $ "evaluator" (printf "-%s-%s" (index . 1) (last . | sha256sum | trunc 8))) | nindent 2 }}
+  {{- include "fedlora.metadata" (list $ "evaluator" (printf "-%s-%s" (index . 1) ($template | sha256sum | trunc 8))) | nindent 2 }}
 spec:
   backoffLimit: 6
   template:
-    metadata:
-      labels:
-        {{- include "fedlora.podLabels" (list $ "evaluator") | nindent 8 }}
-      annotations:
-        {{- include "fedlora.podAnnotations" (list $ (dict "fedlora.org/run" $.Values.run)) | nindent 8 }}
-    spec:
-      restartPolicy: OnFailure
-      {{- include "fedlora.pod" $ | nindent 6 }}
-      {{- with $.Values.superlink.hostAliases }}
-      hostAliases: {{ toYaml . | nindent 8 }}
+    {{- $template | nindent 4 }}
+{{- end -}}
+
+{{- define "evaluator.template" -}}
+{{- $ := first . -}}
+metadata:
+  labels:
+    {{- include "fedlora.podLabels" (list $ "evaluator") | nindent 4 }}
+    fedlora.org/part: {{ index . 1 }}
+  annotations:
+    {{- include "fedlora.podAnnotations" (list $ (dict "fedlora.org/run" $.Values.run)) | nindent 4 }}
+spec:
+  restartPolicy: OnFailure
+  {{- include "fedlora.pod" $ | nindent 2 }}
+  {{- with $.Values.superlink.hostAliases }}
+  hostAliases: {{ toYaml . | nindent 4 }}
+  {{- end }}
+  {{- last . | nindent 2 }}
+{{- end -}}
+
+{{/* Base model against the newest adapter of a run that has ended, on held-out records; the scores are the log. */}}
+{{- define "evaluator.scores" -}}
+initContainers:
+  {{- include "evaluator.begin" (list .) | nindent 2 }}
+  {{- include "evaluator.mirror" (list . 1 1) | nindent 2 }}
+containers:
+  - name: evaluator
+    {{- include "fedlora.container" (list . "evaluator") | nindent 4 }}
+    command: [tini, --]
+    args: [python, -m, evaluator, /etc/fedlora/evaluation.toml, {{ .Values.run }}]
+    {{- include "fedlora.environment" (list . dict) | nindent 4 }}
+    resources: {{ toYaml .Values.resources.evaluator | nindent 6 }}
+    volumeMounts:
+      - {name: configuration, mountPath: /etc/fedlora/evaluation.toml, subPath: evaluation.toml, readOnly: true}
+      - {name: model, mountPath: /model, readOnly: true}
+      - {name: held-out, mountPath: /held-out, readOnly: true{{ with .Values.scores.subPath }}, subPath: {{ . }}{{ end }}}
+      - {name: results, mountPath: /evaluator, readOnly: true}
+      - {name: scratch, mountPath: /tmp, subPath: evaluator}
+      {{- with .Values.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
       {{- end }}
-      {{- last . | nindent 6 }}
+volumes:
+  {{- include "evaluator.volumes" . | nindent 2 }}
+  - name: held-out
+    persistentVolumeClaim:
+      claimName: {{ .Values.scores.existingClaim }}
+      readOnly: true
+{{- end -}}
+
+{{/* Benchmarks of each N-th round, as rounds come, until the run has ended. */}}
+{{- define "evaluator.benchmarks" -}}
+initContainers:
+  {{- include "evaluator.begin" (list .) | nindent 2 }}
+containers:
+  {{- include "evaluator.mirror" (list . 0 .Values.benchmarks.every) | nindent 2 }}
+  - name: benchmarks
+    {{- include "fedlora.container" (list . "evaluator") | nindent 4 }}
+    command: [tini, --]
+    args:
+      - fedlora
+      - benchmark
+      - run
+      - /evaluator/results/{{ .Values.run }}
+      - --run
+      - {{ .Values.run }}
+      - --every
+      - {{ .Values.benchmarks.every | quote }}
+      - --base-model
+      - /model/base
+      - --threads
+      - {{ .Values.benchmarks.threads | quote }}
+      {{- range $name, $file := .Values.benchmarks.sets }}
+      - --set
+      - {{ $name }}=/sets/{{ $file }}
+      {{- end }}
+      {{- with .Values.benchmarks.extraArgs }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    {{- include "fedlora.environment" (list . (dict "FEDLORA_RUNS" "/evaluator/runs" "OMP_WAIT_POLICY" "PASSIVE")) | nindent 4 }}
+    resources: {{ toYaml .Values.resources.evaluator | nindent 6 }}
+    volumeMounts:
+      - {name: model, mountPath: /model, readOnly: true}
+      - {name: sets, mountPath: /sets, readOnly: true}
+      - {name: results, mountPath: /evaluator}
+      - {name: scratch, mountPath: /tmp, subPath: benchmarks}
+      {{- with .Values.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+volumes:
+  {{- include "evaluator.volumes" . | nindent 2 }}
+  - name: sets
+    persistentVolumeClaim:
+      claimName: {{ .Values.benchmarks.existingClaim }}
+      readOnly: true
 {{- end -}}
