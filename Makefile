@@ -14,7 +14,7 @@ BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION
 	--build-arg FLOWER=$(FLOWER) --build-arg BASE_MODEL=$(BASE_MODEL)
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
-.PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
+.PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local test-cluster version
 .PHONY: bench-aggregation bench-eval bench-rounds bench-scale bench-telemetry bench-train bench-wire clean docs format lint proto test-docker test-fast
 
 help:            ## show this list
@@ -67,13 +67,16 @@ test: test-local  ## all tests that need no GPU and no cluster; those with conta
 
 test-local: install-dev  ## all but those that need a Docker engine
 	rm -f $(VENV)/failures
-	$(BIN)/python -m pytest -m "not docker" --numprocesses 2 --dist loadscope --no-loadscope-reorder --durations 15 \
+	$(BIN)/python -m pytest -m "not docker and not cluster" --numprocesses 2 --dist loadscope --no-loadscope-reorder --durations 15 \
 		--failures $(VENV)/failures || $(BIN)/python tests/again.py $(VENV)/failures
 
 test-docker: install-dev  ## the tests that need a Docker engine; they build the images first
 	rm -f $(VENV)/failures
 	$(BIN)/python -m pytest tests/docker --durations 15 --failures $(VENV)/failures || \
 		$(BIN)/python tests/again.py $(VENV)/failures
+
+test-cluster: install-dev  ## the charts on the cluster that KUBECONFIG names, with helm and kubectl from PATH; it has the images
+	$(BIN)/python -m pytest tests/cluster --durations 15
 
 test-fast: install-dev  ## the unit tests alone
 	$(BIN)/python -m pytest tests/unit
@@ -118,6 +121,9 @@ docs: install  ## make the pages of commands, metrics and strategies, and the da
 	$(BIN)/python -m fedlora.metrics.page docs/metrics.md
 	$(BIN)/python -m fedlora.strategies.page docs/strategies.md
 	$(BIN)/python docker/grafana/board_files.py
+
+version:  ## move the version of package, images and charts together: make version TO=0.2.0
+	$(PYTHON) docker/version.py $(TO)
 
 proto: install-dev  ## make the trainer's stubs from its contract
 	$(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --pyi_out=. supernode/trainer/trainer.proto

@@ -9,6 +9,7 @@ from fedlora.errors import ConfigurationError
 __all__ = [
     "ADMIN",
     "CA_CERTIFICATE",
+    "EVALUATOR",
     "SUPERLINK",
     "cache_directory",
     "check_rendered_version",
@@ -20,6 +21,7 @@ __all__ = [
 
 # Give the command line's options of these names where they are not given; a container of the coordinator has them.
 SUPERLINK, CA_CERTIFICATE, ADMIN = "FEDLORA_SUPERLINK", "FEDLORA_CA_CERTIFICATE", "FEDLORA_ADMIN"
+EVALUATOR = "FEDLORA_EVALUATOR"  # the same, for an evaluator on another machine
 
 
 def cache_directory() -> Path:

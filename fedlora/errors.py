@@ -7,6 +7,7 @@
     |- ShardError                  11   a data file that cannot be trained on
     |- BaseModelError              12   a base model that is missing or unusable
     |- AdapterError                13   an adapter that is missing, damaged or does not fit
+    |- BundleError                 14   a bundle for an air gap that cannot be made, or is damaged
     |- CredentialError             20   a key or certificate
     |- ProcessDiedError            30   a part that was started and ended by itself
     |- NotReadyError               31   a part that did not get ready in time
@@ -42,6 +43,7 @@ __all__ = [
     "AlreadyUpError",
     "BaseModelError",
     "BudgetError",
+    "BundleError",
     "CheckpointError",
     "ConfigurationError",
     "ControlError",
@@ -101,6 +103,13 @@ class AdapterError(FedloraError):
 
     exit_code = 13
     hint = "an adapter is missing, damaged or does not fit"
+
+
+class BundleError(FedloraError):
+    """A bundle for machines without a network that cannot be made, or is not what was made."""
+
+    exit_code = 14
+    hint = "a bundle for an air gap cannot be made, or is damaged"
 
 
 class CredentialError(FedloraError):

@@ -18,6 +18,7 @@ __all__ = [
     "changed_files",
     "checkpoint_folders",
     "file_sha256",
+    "note_files",
     "read_note",
 ]
 
@@ -44,14 +45,30 @@ def read_note(directory: Path) -> CheckpointNote | None:
     AdapterError
         If it cannot be read, or is of another layout.
     """
-    file = directory / NOTE
-    if not file.exists():
+    if not (directory / NOTE).exists():
         return None
+    number, epoch, files = note_files(directory)
+    try:
+        return CheckpointNote(number, epoch, changed_files(directory, files))
+    except OSError as error:
+        raise AdapterError(f"{directory} cannot be read: {error}") from error
+
+
+def note_files(directory: Path) -> tuple[int, int, dict[str, str]]:
+    """Return round and attempt that a checkpoint says it is of, and its files with their hashes, unchecked.
+
+    Raises
+    ------
+    AdapterError
+        If the note is missing, cannot be read, or is of another layout.
+    """
+    file = directory / NOTE
     try:
         about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if about["layout"] != LAYOUT:
             raise AdapterError(f"{file} has layout {about['layout']!r}; this kit reads {LAYOUT}: use the newer kit")
-        return CheckpointNote(int(about["round"]), int(about["epoch"]), changed_files(directory, about["files"]))
+        files = {str(name): str(expected) for name, expected in about["files"].items()}
+        return int(about["round"]), int(about["epoch"]), files
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise AdapterError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
 

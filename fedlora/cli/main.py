@@ -13,6 +13,8 @@ import typer.core
 import fedlora
 from fedlora.cli.adapter import application as adapter
 from fedlora.cli.benchmark import application as benchmark
+from fedlora.cli.bundle import application as bundle
+from fedlora.cli.checkpoint import application as checkpoint
 from fedlora.cli.config import application as config
 from fedlora.cli.demo import demo
 from fedlora.cli.down import down
@@ -77,9 +79,11 @@ application.add_typer(strategy, name="strategy")
 application.add_typer(shard, name="shard")
 application.add_typer(model, name="model")
 application.add_typer(adapter, name="adapter")
+application.add_typer(checkpoint, name="checkpoint")
 application.add_typer(benchmark, name="benchmark")
 application.add_typer(leaderboard, name="leaderboard")
 application.add_typer(pki, name="pki")
+application.add_typer(bundle, name="bundle")
 application.add_typer(render, name="render")
 application.add_typer(node, name="node")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)

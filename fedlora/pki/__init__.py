@@ -1,9 +1,10 @@
-"""Keys and certificates: a CA, a server certificate for the SuperLink, one for each admin, a node key for each site."""
+"""Keys and certificates: a CA, certificates for the SuperLink, admins and evaluators, a node key for each site."""
 
 from fedlora.pki.certificates import (
     Authority,
     create_authority,
     issue_admin_certificate,
+    issue_evaluator_certificate,
     issue_server_certificate,
     key_fingerprint,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "create_node_key",
     "create_secret",
     "issue_admin_certificate",
+    "issue_evaluator_certificate",
     "issue_server_certificate",
     "key_fingerprint",
     "private_directory",

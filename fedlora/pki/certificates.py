@@ -10,7 +10,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedlora.errors import CredentialError
-from fedlora.pki.contents import admin_certificate, authority_certificate, authority_subject, server_certificate
+from fedlora.pki.contents import (
+    admin_certificate,
+    authority_certificate,
+    authority_subject,
+    evaluator_certificate,
+    server_certificate,
+)
 from fedlora.pki.secret_files import create_secret, refuse_existing, write_private, write_together
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "create_authority",
     "issue_admin_certificate",
     "issue_coordinator_credentials",
+    "issue_evaluator_certificate",
     "issue_server_certificate",
     "key_fingerprint",
 ]
@@ -118,6 +125,25 @@ def issue_admin_certificate(
     certificate_file, key_file = directory / "admin.crt", directory / "admin.key"
     key = ec.generate_private_key(ec.SECP384R1())
     certificate = admin_certificate(
+        key.public_key(), name, issuer=authority.certificate, issuer_key=authority.key, days=days
+    )
+    write_together({key_file: private_pem(key), certificate_file: certificate_pem(certificate)}, replace=replace)
+    return certificate_file, key_file
+
+
+def issue_evaluator_certificate(
+    authority: Authority, directory: Path, *, name: str, days: int = 365, replace: bool = False
+) -> tuple[Path, Path]:
+    """Create ``evaluator.crt`` and ``evaluator.key`` in `directory`, signed by `authority`; return both.
+
+    Raises
+    ------
+    CredentialError
+        If the name cannot stand in a certificate, or either file exists and is not to be replaced.
+    """
+    certificate_file, key_file = directory / "evaluator.crt", directory / "evaluator.key"
+    key = ec.generate_private_key(ec.SECP384R1())
+    certificate = evaluator_certificate(
         key.public_key(), name, issuer=authority.certificate, issuer_key=authority.key, days=days
     )
     write_together({key_file: private_pem(key), certificate_file: certificate_pem(certificate)}, replace=replace)

@@ -15,12 +15,15 @@ from fedlora.errors import CredentialError
 __all__ = [
     "ADMIN_PURPOSE",
     "CA_USAGE",
+    "EVALUATOR_PURPOSE",
+    "ORGANIZATION",
     "SERVER_PURPOSE",
     "SERVER_USAGE",
     "admin_certificate",
     "alternative_names",
     "authority_certificate",
     "authority_subject",
+    "evaluator_certificate",
     "names_of",
     "server_certificate",
     "server_request",
@@ -34,6 +37,11 @@ DNS_NAME = re.compile(
 CLOCK_SLACK = timedelta(minutes=5)  # a peer whose clock is a little behind must not find us not yet valid
 SERVER_PURPOSE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 ADMIN_PURPOSE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+# A purpose of our own beside that of all clients, which OpenSSL asks for. Proxies see neither: they tell evaluators
+# from admins by the organisation in the subject (`fedlora/rendering/compose/gateway.py`).
+READ_CHECKPOINTS = x509.ObjectIdentifier("2.25.121739387539398749245865699238641225391")
+EVALUATOR_PURPOSE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, READ_CHECKPOINTS])
+ORGANIZATION, EVALUATORS = "fedlora", "fedlora evaluator"
 
 
 def _key_usage(*, certificate_sign: bool) -> x509.KeyUsage:
@@ -123,6 +131,26 @@ def admin_certificate(
     return _leaf(_name(name), public_key, ADMIN_PURPOSE, issuer, days).sign(issuer_key, hashes.SHA384())
 
 
+def evaluator_certificate(
+    public_key: ec.EllipticCurvePublicKey,
+    name: str,
+    *,
+    issuer: x509.Certificate,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    days: int,
+) -> x509.Certificate:
+    """Return an evaluator's certificate for `public_key`: it may read the checkpoints of runs, and nothing else.
+
+    Raises
+    ------
+    CredentialError
+        If the name cannot stand in a certificate, or the days are not 0 to 36500.
+    """
+    _check_name(name, "an evaluator", MOST_COMMON_NAME)
+    subject = _name(name, EVALUATORS)
+    return _leaf(subject, public_key, EVALUATOR_PURPOSE, issuer, days).sign(issuer_key, hashes.SHA384())
+
+
 def server_request(key: ec.EllipticCurvePrivateKey, names: Sequence[str]) -> x509.CertificateSigningRequest:
     """Return a request for a server's certificate on `key`; it says which role it asks for."""
     alternatives = alternative_names(names)
@@ -208,9 +236,9 @@ def _check_name(name: str, what: str, longest: int) -> None:
         )
 
 
-def _name(common_name: str) -> x509.Name:
+def _name(common_name: str, organization: str = ORGANIZATION) -> x509.Name:
     """Return a subject. X.509 ends a common name at 64 characters; a longer one, as of a DNS name, is left out."""
-    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fedlora")]
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)]
     if 0 < len(common_name) <= MOST_COMMON_NAME:
         attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
     return x509.Name(attributes)

@@ -32,7 +32,7 @@ class Credential:
     kind : str
         ``certificate``, ``private key``, ``public key``, ``request``, ``secret``, or ``damaged``.
     role : str
-        ``CA``, ``SuperLink server``, ``node``, ``secret``, or ``other``.
+        ``CA``, ``SuperLink server``, ``admin``, ``evaluator``, ``node``, ``secret``, or ``other``.
     subject, serial, valid_from, valid_until, days_left : str or int, optional
         Of a certificate.
     names : tuple of str
@@ -184,11 +184,12 @@ def _certificate_problems(one: _Found, beside: Sequence[_Found]) -> Iterable[str
         yield f"{name} is not valid yet; look at this machine's clock"
     if role_of(certificate) is Role.OTHER:
         yield f"{name} is of no role of fedlora's, or of more than one; one certificate has one role"
-    expected = {"ca.crt": Role.AUTHORITY, "server.crt": Role.SERVER, "admin.crt": Role.ADMIN}.get(name)
+    named = {f"{role.stem}.crt": role for role in Role if role is not Role.OTHER}
+    expected = named.get(name)
     if expected and role_of(certificate) is not expected:
         yield f"{name} is not the certificate of a {expected}, as its name says"
     authority = next((other for other in beside if other.file.name == "ca.crt"), None)
-    if name in ("server.crt", "admin.crt") and authority is not None and not _issued(certificate, authority.content):
+    if expected not in (None, Role.AUTHORITY) and authority is not None and not _issued(certificate, authority.content):
         yield f"{name} was not issued by ca.crt beside it; renew it, or bring the right ca.crt"
 
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedlora.errors import CredentialError
 from fedlora.pki.certificates import Authority
-from fedlora.pki.contents import ADMIN_PURPOSE, SERVER_PURPOSE
+from fedlora.pki.contents import ADMIN_PURPOSE, EVALUATOR_PURPOSE, SERVER_PURPOSE
 from fedlora.pki.secret_files import previous
 
 __all__ = [
@@ -41,12 +41,13 @@ class Role(StrEnum):
     AUTHORITY = "CA"
     SERVER = "SuperLink server"
     ADMIN = "admin"
+    EVALUATOR = "evaluator"
     OTHER = "other"
 
     @property
     def stem(self) -> str:
         """Name of its files, without ``.crt`` and ``.key``."""
-        return {Role.AUTHORITY: "ca", Role.SERVER: "server", Role.ADMIN: "admin"}[self]
+        return {Role.AUTHORITY: "ca", Role.SERVER: "server", Role.ADMIN: "admin", Role.EVALUATOR: "evaluator"}[self]
 
 
 def role_of(certificate: x509.Certificate) -> Role:
@@ -61,7 +62,8 @@ def role_of(certificate: x509.Certificate) -> Role:
         return Role.AUTHORITY if signs and purpose is None else Role.OTHER
     if usage is not None and signs:
         return Role.OTHER
-    return {SERVER_PURPOSE: Role.SERVER, ADMIN_PURPOSE: Role.ADMIN}.get(purpose, Role.OTHER)
+    roles = {SERVER_PURPOSE: Role.SERVER, ADMIN_PURPOSE: Role.ADMIN, EVALUATOR_PURPOSE: Role.EVALUATOR}
+    return roles.get(purpose, Role.OTHER)
 
 
 def read_certificate(file: Path) -> x509.Certificate:
@@ -247,4 +249,6 @@ def _how_to_make(role: Role) -> str:
         return "name the CA's folder, or make a CA with: fedlora pki init DIR --federation NAME"
     if role is Role.ADMIN:
         return "make a pair with: fedlora pki admin"
+    if role is Role.EVALUATOR:
+        return "make a pair with: fedlora pki evaluator"
     return "make a pair with: fedlora pki server, or away from the CA: fedlora pki request"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from deployment import COORDINATOR, SITES, Deployment, docker, fedlora
 
-from fedlora.pki.certificates import create_authority, issue_admin_certificate
+from fedlora.pki.certificates import create_authority, issue_admin_certificate, issue_evaluator_certificate
+from fedlora.pki.reading import load_authority
 
 
 def test_three_rounds_of_three_sites(trained):
@@ -45,6 +46,7 @@ def test_nothing_else_is_published(deployment):
         ("admin", "/v1/runtime/get-nodes", 403),
         ("admin", "/", 403),
         ("admin", "/v1/control/../runtime/get-nodes", 403),
+        ("evaluator", "/v1/control/list-nodes", 403),
         ("", "/v1/control/list-nodes", None),
         ("server", "/v1/control/list-nodes", None),
         ("site", "/v1/control/list-nodes", None),
@@ -70,9 +72,11 @@ def test_an_admin_reaches_the_superlink_from_outside_the_containers(deployment):
 
 
 def certificate_of(who: str, deployment: Deployment, folder: Path) -> tuple[Path, Path]:
-    """Return a certificate and its key: an admin's, the SuperLink's own, or the best that a site can make of keys."""
+    """Return a certificate and its key: of an admin, an evaluator, the SuperLink, or the best that a site can make."""
     if who == "admin":
         return deployment.admin / "admin.crt", deployment.admin / "admin.key"
+    if who == "evaluator":
+        return issue_evaluator_certificate(load_authority(deployment.ca), folder, name="elsewhere", days=1)
     if who == "site":
         authority = create_authority(folder, federation=deployment.name, days=1)
         return issue_admin_certificate(authority, folder, name="admin", days=1)

@@ -111,10 +111,18 @@ def _follow(examination: "Examination", folder: "RunFolder", every: int) -> None
     """Score rounds as they come, behind everything else that wants the processor."""
     from evaluator.examination import follow
     from fedlora.adapters.checkpoint import CHECKPOINTS
-    from superlink.runs import verdict
 
     os.nice(19)
-    follow(examination, folder.directory / CHECKPOINTS, every, lambda: verdict(folder).state.ended, live_progress())
+    follow(examination, folder.directory / CHECKPOINTS, every, lambda: _ended(folder), live_progress())
+
+
+def _ended(folder: "RunFolder") -> bool:
+    """Whether a run goes no further: by its ledger, or by what a mirror of it has been told."""
+    from fedlora.adapters.mirror import read_mirror
+    from superlink.runs import verdict
+
+    mirrored = read_mirror(folder.directory)
+    return verdict(folder).state.ended if mirrored is None else mirrored.ended
 
 
 def _adapter(of_run: str, runs: Path | None, adapter: Path | None, *, wait: bool) -> Path | None:
@@ -122,7 +130,7 @@ def _adapter(of_run: str, runs: Path | None, adapter: Path | None, *, wait: bool
     from fedlora.adapters.checkpoint import CHECKPOINTS, checkpoint_folders
     from fedlora.errors import EvaluationError
     from fedlora.names import check_name
-    from superlink.runs import RunFolder, verdict
+    from superlink.runs import RunFolder
 
     if of_run and adapter is not None:
         raise ConfigurationError("--run and --adapter name two adapters; leave one of them out")
@@ -132,7 +140,7 @@ def _adapter(of_run: str, runs: Path | None, adapter: Path | None, *, wait: bool
     while True:
         for _, newest in checkpoint_folders(directory):
             return newest
-        if not wait or verdict(RunFolder(runs_folder(runs), of_run)).state.ended:
+        if not wait or _ended(RunFolder(runs_folder(runs), of_run)):
             break
         time.sleep(1)
     raise EvaluationError(f"there is no checkpoint in {directory}; a run has one once its first round is done")

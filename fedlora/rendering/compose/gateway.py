@@ -4,6 +4,7 @@ import ipaddress
 
 from fedlora.federation import Federation, Site
 from fedlora.federation.description import SERVICE
+from fedlora.pki.contents import ORGANIZATION
 
 __all__ = [
     "ADMIN_PORT",
@@ -60,7 +61,7 @@ resolvers docker
 """
 WHO_REACHES_WHAT = """\
 # Sites reach the Fleet API, which knows them by their keys. Flower's port for all else has no login: admins reach
-# its Control API with a certificate of this federation, its ServerApps reach its Runtime API, and the rest is closed.
+# its Control API with a certificate that is theirs, its ServerApps reach its Runtime API, and the rest is closed.
 """
 RESOLVED = "resolvers docker init-addr libc,none"
 
@@ -135,6 +136,7 @@ def _entrances(runtime: str) -> str:
 frontend control
     mode http
     bind :{ADMIN_PORT} {tls} ca-file /run/secrets/ca.crt verify required
+    http-request deny deny_status 403 unless {{ ssl_c_s_dn(O) -m str {ORGANIZATION} }}
     http-request deny deny_status 403 unless {{ path_beg /v1/control/ }}
     http-request deny deny_status 403 if {{ path_sub .. }}
     default_backend http

@@ -16,6 +16,7 @@ CODES = {
     "ShardError": 11,
     "BaseModelError": 12,
     "AdapterError": 13,
+    "BundleError": 14,
     "CredentialError": 20,
     "ProcessDiedError": 30,
     "NotReadyError": 31,
@@ -103,7 +104,7 @@ def test_code_is_in_its_band(error):
 @pytest.mark.parametrize(
     ("area", "names"),
     [
-        ("input", {"ConfigurationError", "ShardError", "BaseModelError", "AdapterError"}),
+        ("input", {"ConfigurationError", "ShardError", "BaseModelError", "AdapterError", "BundleError"}),
         ("identity", {"CredentialError"}),
         (
             "processes",
