@@ -175,9 +175,6 @@ class Cluster:
                     },
                 }
             )
-        for above in (*self.folder.parents, self.folder, self.folder / "volumes"):
-            if above.stat().st_mode & 0o001 == 0:
-                above.chmod(above.stat().st_mode | 0o011)  # pytest's folders are closed to the pods' user
 
     def _shard(self, site: str, records: bytes) -> None:
         """Bring the records into a claim, by a pod that is gone afterwards."""

@@ -1,7 +1,8 @@
 """The schema and the README of a chart: ``python -m fedlora.rendering.helm.schema`` writes both, a test compares.
 
-What a value means stands as a comment above it, in the chart's ``values.yaml`` or, for what several charts have, in the
-library's. A comment that begins with ``@`` is JSON, and adds to the value's schema. A key without a meaning is an error.
+What a value means stands as a comment above it, in the chart's ``values.yaml`` or, for what several charts have, in
+the library's. A comment that begins with ``@`` is JSON, and adds to the value's schema. A key without a meaning is an
+error.
 """
 
 import json
@@ -112,7 +113,7 @@ def chart_readme(charts: Path, chart: str, schema: dict[str, Any]) -> str:
     intro = (charts / chart / "README.head.md").read_text()
     rows = "\n".join(_rows(schema, ()))
     return f"""\
-# {chart} {about["version"]}
+# {chart}
 
 {about["description"]} For Kubernetes {about["kubeVersion"]}; the whole way is in \
 [docs/kubernetes.md](../../docs/kubernetes.md).

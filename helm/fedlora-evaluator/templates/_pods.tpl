@@ -91,6 +91,7 @@ spec:
 metadata:
   labels:
     {{- include "fedlora.podLabels" (list $ "evaluator") | nindent 4 }}
+    fedlora.org/part: {{ index . 1 }}
   annotations:
     {{- include "fedlora.podAnnotations" (list $ (dict "fedlora.org/run" $.Values.run)) | nindent 4 }}
 spec:
