@@ -116,11 +116,13 @@ format: install-dev  ## let ruff put the code in order
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: install  ## make the pages of commands, metrics and strategies, and the dashboards, from the program
+docs: install  ## make the pages of commands, metrics and strategies, the dashboards, and what the charts hold of them
 	$(BIN)/python -m fedlora.cli.commands_page docs/commands.md
 	$(BIN)/python -m fedlora.metrics.page docs/metrics.md
 	$(BIN)/python -m fedlora.strategies.page docs/strategies.md
 	$(BIN)/python docker/grafana/board_files.py
+	$(BIN)/python -m fedlora.rendering.helm.chart_files
+	$(BIN)/python -m fedlora.rendering.helm.schema
 
 version:  ## move the version of package, images and charts together: make version TO=0.2.0
 	$(PYTHON) docker/version.py $(TO)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from helm_program import Helm, fetch  # noqa: E402
-from rendered_charts import CHART_OF, HERE, party_values, template  # noqa: E402
+from helm_program import Helm, fetch
+from rendered_charts import CHART_OF, HERE, party_values, template
 
-import fedlora  # noqa: E402
+import fedlora
 
 __all__ = ["FOLDER", "without_version"]
 

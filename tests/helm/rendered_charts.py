@@ -84,7 +84,9 @@ def party_values(folder: Path) -> dict[str, Object]:
     }
 
 
-def template(helm: Helm, chart: str, *values: Path | Object, version: str = "1.37.0", apis: tuple[str, ...] = ()) -> str:
+def template(
+    helm: Helm, chart: str, *values: Path | Object, version: str = "1.37.0", apis: tuple[str, ...] = ()
+) -> str:
     """Return what `chart` is rendered to, as release `fed`.
 
     Raises

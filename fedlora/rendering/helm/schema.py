@@ -1,7 +1,8 @@
 """The schema and the README of a chart: ``python -m fedlora.rendering.helm.schema`` writes both, a test compares.
 
-What a value means stands as a comment above it, in the chart's ``values.yaml`` or, for what several charts have, in the
-library's. A comment that begins with ``@`` is JSON, and adds to the value's schema. A key without a meaning is an error.
+What a value means stands as a comment above it, in the chart's ``values.yaml`` or, for what several charts have, in
+the library's. A comment that begins with ``@`` is JSON, and adds to the value's schema. A key without a meaning is an
+error.
 """
 
 import json
@@ -52,7 +53,7 @@ def chart_schema(charts: Path, chart: str) -> dict[str, Any]:
 
 def _schema(value: Any, path: Keys, said: dict[Keys, list[str]]) -> dict[str, Any]:
     about = _about(path, said)
-    if not isinstance(value, dict) or not value or path[:1] == ("resources",) and len(path) == 3:
+    if not isinstance(value, dict) or not value or (path[:1] == ("resources",) and len(path) == 3):
         kind = {"type": TYPES[type(value)]} if value is not None else {"type": ["integer", "null"]}
         return {**about, **kind, **_added(path, said), "default": value} if path else kind
     properties = {str(key): _schema(item, (*path, str(key)), said) for key, item in value.items()}

@@ -17,6 +17,7 @@ from fedlora.federation.settings import SitePlaces, keeper_settings, supernode_s
 from fedlora.federation.writing import new_file, preset_text, to_toml
 from fedlora.language_model import BaseModel
 from fedlora.rendering import compose_files
+from fedlora.rendering.helm.coordinator import coordinator_values
 from fedlora.settings_file import settings_text
 
 print(json.dumps(json_schema()), key_tables(), page())
@@ -29,7 +30,7 @@ for name in PRESETS:
         places = SitePlaces(*(Path("/") / place for place in SitePlaces.__dataclass_fields__))
         print(settings_text(trainer_settings(federation, site, places, BaseModel("model", Path("/model")))))
         print(settings_text(supernode_settings(federation, site, places, metrics_host="127.0.0.1")))
-    print(compose_files(federation))
+    print(compose_files(federation), coordinator_values(federation))
 """
 
 
