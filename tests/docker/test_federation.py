@@ -88,8 +88,8 @@ def test_an_admin_reaches_the_superlink_from_outside_the_containers(deployment):
 def certificate_of(who: str, deployment: Deployment, folder: Path) -> tuple[Path, Path]:
     """Return a certificate and its key.
 
-    An admin's, an evaluator's, one that has expired, the SuperLink's own, the best that a site can make of keys, or one that somebody
-    has signed himself in the name of the federation's CA.
+    An admin's, an evaluator's, one that has expired, the SuperLink's own, the best that a site can make of keys, or one
+    that somebody has signed himself in the name of the federation's CA.
     """
     if who == "admin":
         return deployment.admin / "admin.crt", deployment.admin / "admin.key"
