@@ -179,8 +179,22 @@ def test_of_benchmarks_the_newest_round_is_shown_beside_the_base_model(tmp_path,
     found = {key: value for key, value in shown().items() if "score" in key}
     of = 'fedlora_evaluation_score_ratio{{benchmark="tfns by likelihood",model="{}",run="first"}}'
     assert found == {of.format("base"): 0.25, of.format("adapted"): 0.75}
+    (folder.benchmarks / "round-10000" / "mmlu" / "likelihood").mkdir(parents=True)  # is being scored
+    assert {key: value for key, value in shown().items() if "score" in key} == found
     file.write_text("{}")
     assert not [key for key in shown() if "score" in key]
+
+
+def test_of_mmlu_the_groups_are_shown_that_the_board_counts(tmp_path, shown):
+    folder = submitted(tmp_path, "first")
+    file = folder.benchmarks / "base" / "mmlu" / "flowertune" / "score.json"
+    file.parent.mkdir(parents=True)
+    groups = {"stem": {"value": 0.25}, "humanities": {"value": 0.5}, "other": {"value": 1.0}}
+    file.write_text(json.dumps({"accuracy": {"value": 0.75}, "groups": groups}))
+    assert {key.partition('"')[2].partition('"')[0]: value for key, value in shown().items() if "score" in key} == {
+        "mmlu stem by flowertune": 0.25,
+        "mmlu humanities by flowertune": 0.5,
+    }
 
 
 def test_nodes_are_seen_as_the_keeper_noted_them(tmp_path, shown):
