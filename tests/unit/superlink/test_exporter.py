@@ -37,6 +37,8 @@ def train(folder: RunFolder) -> Ledger:
     phases = {"train": 2.0, "transfer": 1.0}
     figures = {"padded_tokens": 80.0, "gpu_seconds": 2.0, "gpu_joules": 500.0}
     ledger.end_turn(TurnRow(1, 1, "a", "answered", "", 1, 0, 16, 0.5, 3.0, 60, 0, 110, phases, figures))
+    far = {"update_norm": 2.5, "update_cosine": -0.75, "norm_score": 3.0, "cosine_score": -9.0}
+    ledger.note_findings(1, 1, {"a": far})
     ledger.end_turn(TurnRow(1, 1, "b", "refused", "PolicyError: recipe r is not on this site's list"))
     with ledger.fence(1):
         ledger.end_round(1, 1, "aggregated", {"wait": 3.0})
@@ -79,6 +81,10 @@ def test_a_run_before_during_and_after(tmp_path, shown):
         'fedlora_tokens_per_second{node="a",run="first"}': 30,
         'fedlora_padding_ratio{node="a",run="first"}': 0.25,
         'fedlora_training_gpu_joules_total{node="a",run="first"}': 500,
+        'fedlora_update_norm{node="a",run="first"}': 2.5,
+        'fedlora_update_cosine{node="a",run="first"}': -0.75,
+        'fedlora_update_outliers_total{figure="cosine",node="a",run="first"}': 1,
+        'fedlora_update_outliers_total{figure="norm",node="a",run="first"}': 0,
         'fedlora_node_rounds_since_update{node="a",run="first"}': 0,
         'fedlora_node_rounds_since_update{node="b",run="first"}': 1,
     }
