@@ -129,7 +129,11 @@ def _exercise(
 
 def _print(outcome: "Outcome") -> None:
     cost = outcome.recovery
-    back = "never" if cost.recovery_seconds is None else f"{cost.recovery_seconds:.1f} s after the fault was over"
+    back = (
+        "the run had ended by then"
+        if cost.recovery_seconds is None
+        else f"{cost.recovery_seconds:.1f} s after the fault was over"
+    )
     same = {True: "yes, bit for bit", False: "NO", None: "not compared"}[outcome.same_adapter]
     mebi = 2**20
     typer.echo(
