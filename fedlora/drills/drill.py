@@ -2,18 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 
-__all__ = ["Drill", "Place", "lacking"]
-
-
-class Place(StrEnum):
-    """What a drill runs on."""
-
-    PROCESS = "process"  # what `fedlora up` has started
-    COMPOSE = "compose"  # a folder of `fedlora render compose`
+__all__ = ["Drill", "lacking"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +24,8 @@ class Drill:
     late : bool
         Whether the fault lasts until the round is over, so that the site falls out of it; `seconds` is then the
         deadline of the run's rounds.
-    needs : mapping of Place to tuple of str
-        Where it can run, and what it needs there: names of programs, and ``root``.
+    needs : tuple of str
+        What it needs of the machine: names of programs, and ``root``.
     """
 
     name: str
@@ -43,12 +34,12 @@ class Drill:
     part: str = ""
     seconds: float = 0.0
     late: bool = False
-    needs: Mapping[Place, tuple[str, ...]] = field(default_factory=lambda: {Place.PROCESS: (), Place.COMPOSE: ()})
+    needs: tuple[str, ...] = ()
 
     @property
     def of_a_site(self) -> bool:
         """Whether it strikes one site, which has recovered once it answers again."""
-        return self.part in ("supernode", "worker", "trainer", "relay", "site", "link", "clock")
+        return self.part in ("supernode", "worker", "trainer", "site", "link")
 
     def lasting(self, seconds: float) -> "Drill":
         """Return the same drill with a fault that lasts so long; 0 leaves it, and a blow stays a blow."""

@@ -3,14 +3,12 @@
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from fedlora.drills.drill import Place
-
 __all__ = ["PARTS", "Field", "LinkControl"]
 
 # What there is to strike. Those from supernode on are one site's.
 PARTS = (
-    *("superlink", "superexec", "serverapp", "keeper", "gateway", "everything"),
-    *("supernode", "worker", "trainer", "relay", "site"),
+    *("superlink", "superexec", "serverapp", "keeper", "everything"),
+    *("supernode", "worker", "trainer", "site"),
 )
 
 
@@ -39,15 +37,7 @@ class LinkControl(ABC):
 
 
 class Field(ABC):
-    """A federation that runs.
-
-    Attributes
-    ----------
-    place : Place
-        What it runs on.
-    """
-
-    place: Place
+    """A federation that runs."""
 
     @abstractmethod
     def check(self) -> None:

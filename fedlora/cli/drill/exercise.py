@@ -8,7 +8,7 @@ from typing import TypeVar
 from fedlora.cli.drill.runs import Run, Runs
 from fedlora.drills import Drill
 from fedlora.drills.faults import Fault
-from fedlora.errors import NotReadyError, ProcessDiedError, RunError
+from fedlora.errors import NotReadyError, RunError
 from superlink.recovery import Recovery, recovery
 from superlink.runs import RunState
 
@@ -24,8 +24,8 @@ class Outcome:
 
     Attributes
     ----------
-    drill, place, run, reference : str
-        Which drill, on what, of which run, and the run without a fault that it was held against; "" for none.
+    drill, run, reference : str
+        Which drill, of which run, and the run without a fault that it was held against; "" for none.
     state, reason : str
         What became of the run.
     struck_in_round : int
@@ -40,7 +40,6 @@ class Outcome:
     """
 
     drill: str
-    place: str
     run: str
     reference: str
     state: str
@@ -56,7 +55,7 @@ class Outcome:
         return {**{name: own[name] for name in own if name != "recovery"}, **own["recovery"]}
 
 
-def undisturbed(runs: Runs, name: str, settings: list[str], seconds: float) -> None:
+def undisturbed(runs: Runs, name: str, seconds: float) -> None:
     """Have a run without a fault.
 
     Raises
@@ -64,7 +63,7 @@ def undisturbed(runs: Runs, name: str, settings: list[str], seconds: float) -> N
     RunError
         If it does not complete.
     """
-    runs.submit(name, settings)
+    runs.submit(name, [])
     ended = _wait(lambda: _ended(runs, name), f"the end of run {name}", seconds)
     if ended.state is not RunState.COMPLETED:
         raise RunError(f"run {name}, without any fault, is {ended.state}: {ended.reason}")
@@ -74,7 +73,6 @@ def exercise(
     drill: Drill,
     fault: Fault,
     runs: Runs,
-    settings: list[str],
     *,
     reference: str,
     strike_round: int,
@@ -91,8 +89,6 @@ def exercise(
         What is going to happen.
     runs : Runs
         Where the run is submitted.
-    settings : list of str
-        KEY=VALUE that the run is submitted with.
     reference : str
         Name of a completed run without a fault, with the same settings; empty for none.
     strike_round : int
@@ -109,17 +105,17 @@ def exercise(
     RunError
         If the run ended before anything happened to it.
     """
-    place, site = fault.field.place, fault.site if drill.of_a_site else ""
+    site = fault.site if drill.of_a_site else ""
     late = [f"run.deadline={drill.seconds:g}", "run.min-sites=1"] if drill.late else []
     try:
         say("preparing")
         fault.prepare()
-        runs.submit(fault.run, [*settings, *late])
+        runs.submit(fault.run, late)
         say(f"run {fault.run} is submitted; waiting for the middle of round {strike_round}")
         struck = _wait(lambda: _in_round(runs, fault.run, strike_round, site), f"round {strike_round}", seconds)
+        say(f"round {struck}: {fault.plan}")
         began = time.time()
         fault.begin()
-        say(f"round {struck}: {fault.plan}")
         try:
             _hold(drill, runs, fault.run, struck)
         finally:
@@ -128,6 +124,9 @@ def exercise(
         lasted = time.time() - began
         say("the fault is over; waiting for the end of the run")
         ended = _wait(lambda: _ended(runs, fault.run), f"the end of run {fault.run}", seconds)
+    except BaseException:
+        runs.stop(fault.run)
+        raise
     finally:
         fault.clean()
     found = recovery(ended.attempts, ended.rounds, ended.turns, over, site)
@@ -135,7 +134,6 @@ def exercise(
     same = runs.adapter_sha256(fault.run) == runs.adapter_sha256(reference) if comparable else None
     return Outcome(
         drill=drill.name,
-        place=place.value,
         run=fault.run,
         reference=reference,
         state=ended.state.value,
@@ -154,30 +152,19 @@ def _hold(drill: Drill, runs: Runs, run: str, struck: int) -> None:
         return
 
     def over() -> bool:
-        found = _look(runs, run)
-        return found is not None and any(row.number == struck and row.state != "training" for row in found.rounds)
+        return any(row.number == struck and row.state != "training" for row in runs.look(run).rounds)
 
     _wait(over, f"the end of round {struck}", 3 * drill.seconds + 30)
 
 
-def _look(runs: Runs, name: str) -> Run | None:
-    """Return what is known of a run; None where whoever is asked is not there at this moment."""
-    try:
-        return runs.look(name)
-    except (ProcessDiedError, NotReadyError):
-        return None
-
-
 def _ended(runs: Runs, name: str) -> Run | None:
-    found = _look(runs, name)
-    return found if found is not None and found.state.ended else None
+    found = runs.look(name)
+    return found if found.state.ended else None
 
 
 def _in_round(runs: Runs, name: str, number: int, site: str) -> int:
     """Return the round that sites have been asked in and that is under way, from `number` on; 0 if there is none."""
-    found = _look(runs, name)
-    if found is None:
-        return 0
+    found = runs.look(name)
     if found.state.ended:
         raise RunError(
             f"run {name} is {found.state} before anything happened to it ({found.reason or 'it was too short'}); "

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedlora.cli.local.board import Board, PartState, Stage
-from fedlora.drills import Field, LinkControl, Place
+from fedlora.drills import Field, LinkControl
 from fedlora.drills.road import Road
 from fedlora.errors import ConfigurationError, NotReadyError
 from fedlora.federation import Federation
@@ -32,8 +32,6 @@ class ProcessField(Field):
     federation : Federation
         The federation.
     """
-
-    place = Place.PROCESS
 
     def __init__(self, federation: Federation) -> None:
         self.federation = federation

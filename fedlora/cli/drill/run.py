@@ -1,12 +1,11 @@
 """``fedlora drill run``."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedlora.cli.federation_file import DEFAULT_FILE, SetOption, read
+from fedlora.cli.federation_file import DEFAULT_FILE, FileArgument, SetOption, read
 from fedlora.cli.options import Format, FormatOption
 
 if TYPE_CHECKING:
@@ -16,17 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-TargetArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="TARGET", help="The file of a federation that `fedlora up` runs, or the folder that render has made."
-    ),
-]
-
 
 def run(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the drill.", show_default=False)],
-    target: TargetArgument = DEFAULT_FILE,
+    file: FileArgument = DEFAULT_FILE,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what it would do.")] = False,
     site: Annotated[
         str, typer.Option(help="Which site it strikes; the run's first, if none is named.", show_default=False)
@@ -54,13 +46,17 @@ def run(
     final adapter has the bits of a run without a fault. It fails if the run does, or if the bits differ though no site
     fell out of a round.
     """
+    from fedlora.cli.drill.process_field import ProcessField
+    from fedlora.cli.drill.runs import Runs
     from fedlora.drills import drill_named
     from fedlora.errors import RunError
 
     drill = drill_named(name).lasting(seconds)
-    field, runs, sites = _found(target, settings)
+    federation = read(file, settings).federation
+    field, runs = ProcessField(federation), Runs(file, settings)
+    sites = tuple(one.name for one in federation.participants)
     _check(drill, field, runs, site, sites)
-    outcome = _exercise(drill, field, runs, site or sites[0], settings, reference, strike, patience, yes)
+    outcome = _exercise(drill, field, runs, site or sites[0], reference, strike, patience, yes)
     if output is Format.JSON:
         typer.echo(json.dumps(outcome.facts(), indent=2))
     else:
@@ -71,40 +67,20 @@ def run(
         raise RunError(f"the adapter of run {outcome.run} differs from that of {outcome.reference}, which had no fault")
 
 
-def _found(target: Path, settings: list[str]) -> "tuple[Field, Runs, tuple[str, ...]]":
-    """Return the federation that `target` names: its field, its runs, and the sites of runs."""
-    from fedlora.cli.drill.compose_field import ComposeField
-    from fedlora.cli.drill.process_field import ProcessField
-    from fedlora.cli.drill.runs import ComposeRuns, ProcessRuns
-    from fedlora.federation import Federation
-
-    def sites(federation: Federation) -> tuple[str, ...]:
-        return tuple(one.name for one in federation.participants)
-
-    if target.is_dir():
-        deployment = ComposeField(target)
-        return deployment, ComposeRuns(deployment.ask), sites(read(deployment.federation_file, settings).federation)
-    federation = read(target, settings).federation
-    return ProcessField(federation), ProcessRuns(target, settings), sites(federation)
-
-
 def _check(drill: "Drill", field: "Field", runs: "Runs", site: str, sites: tuple[str, ...]) -> None:
     """Refuse what cannot be drilled.
 
     Raises
     ------
     ConfigurationError
-        If the drill cannot run here, or the site takes no part in runs.
+        If the drill lacks something here, or the site takes no part in runs.
     NotReadyError
         If the federation is not whole, or a run is under way.
     """
     from fedlora.drills.drill import lacking
     from fedlora.errors import ConfigurationError, NotReadyError
 
-    if field.place not in drill.needs:
-        places = " or ".join(place.value for place in drill.needs)
-        raise ConfigurationError(f"drill {drill.name} runs on {places}, and this is {field.place.value}")
-    if missing := lacking(drill.needs[field.place]):
+    if missing := lacking(drill.needs):
         raise ConfigurationError(f"drill {drill.name} needs {', '.join(missing)} here, which is not there")
     if site and site not in sites:
         raise ConfigurationError(f"site {site} takes no part in runs of this federation; those are {', '.join(sites)}")
@@ -118,7 +94,6 @@ def _exercise(
     field: "Field",
     runs: "Runs",
     site: str,
-    settings: list[str],
     reference: str,
     strike: int,
     patience: float,
@@ -140,12 +115,11 @@ def _exercise(
     if not reference and not drill.late:
         reference = f"{own}-undisturbed"
         say(f"run {reference}, without a fault")
-        undisturbed(runs, reference, settings, patience)
+        undisturbed(runs, reference, patience)
     return exercise(
         drill,
         fault,
         runs,
-        settings,
         reference="" if drill.late else reference,
         strike_round=strike,
         seconds=patience,
@@ -155,7 +129,11 @@ def _exercise(
 
 def _print(outcome: "Outcome") -> None:
     cost = outcome.recovery
-    back = "never" if cost.recovery_seconds is None else f"{cost.recovery_seconds:.1f} s after the fault was over"
+    back = (
+        "the run had ended by then"
+        if cost.recovery_seconds is None
+        else f"{cost.recovery_seconds:.1f} s after the fault was over"
+    )
     same = {True: "yes, bit for bit", False: "NO", None: "not compared"}[outcome.same_adapter]
     mebi = 2**20
     typer.echo(
