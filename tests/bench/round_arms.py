@@ -216,7 +216,9 @@ def arm(
     )
     described = Federation(
         name="bench",
-        coordinator=Coordinator("127.0.0.1", "here", fleet, http, runs=folder / "runs", metrics_port=0),
+        coordinator=Coordinator(
+            "127.0.0.1", machine="here", fleet_port=fleet, http_port=http, runs=folder / "runs", metrics_port=0
+        ),
         site=sites,
         recipe=(recipe("finance", "quick"),),
         paths=Paths(state=folder),
