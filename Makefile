@@ -15,7 +15,7 @@ BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
 .PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
-.PHONY: bench-aggregation bench-attacks bench-eval bench-rounds bench-scale bench-telemetry bench-train bench-wire
+.PHONY: bench-aggregation bench-attacks bench-eval bench-privacy bench-rounds bench-scale bench-telemetry bench-train bench-wire
 .PHONY: clean docs format fuzz lint proto soak test-cluster test-docker test-fast version
 
 help:            ## show this list
@@ -96,6 +96,9 @@ bench-telemetry: install-dev  ## what exporting and scraping cost, telling again
 
 bench-rounds: install-dev  ## what a round without work costs, against Flower as its templates use it; on a quiet machine
 	$(BIN)/python tests/bench/rounds.py
+
+bench-privacy: install-dev  ## what an adapter tells of its records, with and without noise; DATA=FILE has records
+	$(BIN)/python tests/bench/membership.py --data $(DATA)
 
 bench-eval: $(VENV)/installed-bench  ## how fast benchmarks are scored; DATA=FOLDER has the evaluation sets; on a quiet machine
 	$(BIN)/python tests/bench/evaluation.py --data $(DATA)
