@@ -14,8 +14,9 @@ BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION
 	--build-arg FLOWER=$(FLOWER) --build-arg BASE_MODEL=$(BASE_MODEL)
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
-.PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local test-cluster version
-.PHONY: bench-aggregation bench-eval bench-rounds bench-scale bench-telemetry bench-train bench-wire clean docs format lint proto test-docker test-fast
+.PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
+.PHONY: bench-aggregation bench-eval bench-rounds bench-scale bench-telemetry bench-train bench-wire clean docs format
+.PHONY: lint proto soak test-cluster test-docker test-fast version
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -74,6 +75,9 @@ test-docker: install-dev  ## the tests that need a Docker engine; they build the
 	rm -f $(VENV)/failures
 	$(BIN)/python -m pytest tests/docker --durations 15 --failures $(VENV)/failures || \
 		$(BIN)/python tests/again.py $(VENV)/failures
+
+soak: install-dev  ## a long run with faults all the way, and its memory; ROUNDS=200 SEED=1
+	$(BIN)/python tests/bench/soak.py --rounds $(or $(ROUNDS),200) --seed $(or $(SEED),1)
 
 test-cluster: install-dev  ## the charts on the cluster that KUBECONFIG names, with helm and kubectl from PATH; it has the images
 	$(BIN)/python -m pytest tests/cluster --durations 15

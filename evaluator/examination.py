@@ -31,7 +31,7 @@ from fedlora.rules import between
 if TYPE_CHECKING:
     from evaluator.scoring.examiner import Examiner
 
-__all__ = ["SCORINGS", "Examination", "Progress", "Scoring", "Sitting", "examine", "follow", "results"]
+__all__ = ["BASE", "SCORINGS", "Examination", "Progress", "Scoring", "Sitting", "examine", "follow", "results"]
 
 Scoring = Literal["flowertune", "likelihood", "greedy"]
 SCORINGS: tuple[Scoring, ...] = ("flowertune", "likelihood", "greedy")

@@ -14,6 +14,7 @@ from typing import Any
 
 from fedlora.errors import ReplacedError, RunError
 from fedlora.metrics.sample import read_samples
+from fedlora.pki.trust import trusted
 from superlink.ledger_rows import AttemptRow, Report, RoundRow, Spending, SubmissionRow, TurnRow
 from superlink.migrations import MIGRATIONS
 
@@ -223,6 +224,14 @@ class Ledger:
             TurnRow(*(*row, phases.get((row[0], row[1], row[2]), {}), json.loads(figures))) for *row, figures in rows
         ]
 
+    def answered(self, number: int, epoch: int) -> list[str]:
+        """Return the sites whose updates are in a round, by name."""
+        rows = self.read(
+            "SELECT site FROM turns WHERE round = ? AND epoch = ? AND outcome = 'answered' ORDER BY site",
+            (number, epoch),
+        )
+        return [site for (site,) in rows]
+
     def counted(self) -> dict[str, int]:
         """Return the last aggregated round that has an update of each site, by site."""
         rows = self.read(
@@ -237,6 +246,11 @@ class Ledger:
         return {
             site: Report(site, at, skew, tuple(read_samples(json.loads(samples)))) for site, at, skew, samples in rows
         }
+
+    def trust(self) -> dict[str, tuple[float, tuple[str, ...]]]:
+        """Return, by site, when its node told last, and the SHA-256 of the CA certificates that it trusts."""
+        rows = self.read("SELECT site, at, samples FROM reports ORDER BY site")
+        return {site: (at, tuple(sorted(trusted(json.loads(samples)).values()))) for site, at, samples in rows}
 
     def version(self) -> int:
         """Return a number that is another one once somebody else has written since the last look."""

@@ -56,6 +56,8 @@ class Rounds:
         Where aggregated rounds go.
     strategy : Strategy
         How updates become the next adapter.
+    refused : callable
+        Told round, site and reason of each update that is not folded in because it was refused, here or at the site.
     """
 
     config: RunConfig
@@ -66,6 +68,7 @@ class Rounds:
     budget: Budget
     commits: Commits
     strategy: Strategy[Any]
+    refused: Callable[[int, str, str], None] = lambda _number, _site, _reason: None
     _lost: set[str] = field(default_factory=set)  # sites that were offline at the end of the last round
     _counted: dict[str, int] = field(default_factory=dict)  # site: the last round that has an update of it
 
@@ -222,6 +225,8 @@ class Rounds:
         else:
             updates.add(names.index(reply.site), update, turn.examples)
         self.ledger.end_turn(turn)
+        if turn.outcome == "refused":
+            self.refused(number, turn.site, turn.reason)
         return update is not None
 
     def _end_turn_without_answer(self, number: int, site: str, outcome: str, reason: str) -> None:

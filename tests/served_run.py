@@ -162,7 +162,9 @@ def road(target: int) -> Iterator[Road]:
         made.port = listener.getsockname()[1]
         taking = threading.Thread(target=made.serve, args=(listener,))
         taking.start()
-        yield made
-        listener.shutdown(socket.SHUT_RDWR)
-        for thread in (taking, *made._threads):
-            thread.join()
+        try:
+            yield made
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            for thread in (taking, *made._threads):
+                thread.join()

@@ -87,6 +87,10 @@ class Metric:
 LEDGER = "From the run's ledger."
 NODE_BYTES = "Counted at the node, kept in its state folder over restarts."
 PROC = "From /proc, for the part's process and all below it."
+PRIVACY = (
+    "From the trainer's privacy ledger, kept over restarts; of updates with noise, by the delta of the site's policy. "
+    "Absent without noise."
+)
 NVML = "From NVIDIA's management library (NVML), by the trainer."
 
 CATALOGUE = (
@@ -395,6 +399,52 @@ CATALOGUE = (
         "By the evaluator, from `scores.json` and `benchmarks/` in the run's folder: of the base model and of the "
         "newest round that was scored; n and intervals stand there.",
         needs="evaluator",
+    ),
+    Metric(
+        "fedlora_run_epsilon",
+        "gauge",
+        Area.HEALTH,
+        ("run", "node"),
+        "What a node's updates to a run tell of its shard, as differential privacy counts it",
+        PRIVACY,
+        told=True,
+    ),
+    Metric(
+        "fedlora_site_epsilon",
+        "gauge",
+        Area.HEALTH,
+        ("node",),
+        "The same of all updates of a node to all runs",
+        PRIVACY,
+        told=True,
+    ),
+    Metric(
+        "fedlora_site_epsilon_limit",
+        "gauge",
+        Area.HEALTH,
+        ("node",),
+        "Epsilon beyond which a node's trainer refuses; absent where there is no limit",
+        "From the site's policy.",
+        told=True,
+    ),
+    Metric(
+        "fedlora_site_updates_total",
+        "counter",
+        Area.HEALTH,
+        ("node",),
+        "Updates that a node's trainer has given, to all runs, the same one again not counted",
+        "From the trainer's privacy ledger, kept over restarts.",
+        told=True,
+    ),
+    Metric(
+        "fedlora_trainer_refusals_total",
+        "counter",
+        Area.HEALTH,
+        ("node", "name"),
+        "Calls that a node's trainer did not do since its start, by the error that they were answered with",
+        "By the trainer; `UnforeseenError` for one that nobody named. Leaves out messages that gRPC refuses as too "
+        "large, and calls that did not reach it.",
+        told=True,
     ),
     # --- resources ---
     Metric(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import fedlora
 from fedlora.phases import COORDINATOR
 from fedlora.wire import codec_named
 from superlink.initialisation import initial_adapter
@@ -217,6 +218,14 @@ def test_sites_with_different_kits_are_refused_by_name(running):
     assert attempt.outcome == "failed"
     assert "site site-1 and site site-2 do not train the same adapter: kit version" in attempt.details
     assert "against 9.9.9" in attempt.details
+
+
+def test_sites_with_another_kit_than_the_coordinators_are_refused_by_name(running):
+    for site in running.sites:
+        running.behave(site, kit_version="9.9.9")
+    attempt = running.finish(running.config())
+    assert attempt.outcome == "failed"
+    assert f"the sites have fedlora 9.9.9, the coordinator {fedlora.__version__}: all parties" in attempt.details
 
 
 def test_sites_with_different_base_models_are_refused_by_name(running):

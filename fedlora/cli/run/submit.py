@@ -32,6 +32,7 @@ def submit(
 
     Sites hold the recipe against their own policies: with --set, one changes what is asked, not what they allow.
     """
+    from fedlora.audit import Event, person
     from superlink.run_config import RunConfig
     from superlink.runs import RunFolder
 
@@ -43,6 +44,13 @@ def submit(
         _show_forecast(config, federation, output)
         return
     folder.submit(config, federation.run_recipe)
+    folder.audit(person()).note(
+        Event.RUN_SUBMITTED,
+        run=name,
+        sites=config.site_names,
+        rounds=config.rounds,
+        recipe_sha256=config.recipe_sha256,
+    )
     if output is Format.JSON:
         _print_json({"run": name, "state": "queued", "sites": config.site_names, "rounds": config.rounds})
         return

@@ -177,6 +177,29 @@ def test_show_has_the_cost(run, folder):
     assert (cost["flower_bytes_down"], cost["flower_final"]) == (3 * 2**20, False)
 
 
+def test_show_has_the_epsilon_that_sites_tell_of_this_run(run, folder):
+    run(*SUBMIT)
+    write(folder)
+    assert json.loads(run("show", "tweets", "--format", "json").stdout)["privacy"] == {}
+    ledger = Ledger(folder.ledger)
+    told = [
+        Sample("fedlora_run_epsilon", 1.25, {"run": "tweets"}),
+        Sample("fedlora_run_epsilon", 7.0, {"run": "another"}),
+        Sample("fedlora_site_epsilon", 7.5),
+        Sample("fedlora_site_epsilon_limit", 8.0),
+    ]
+    ledger.report("a", write_samples(told), None)
+    ledger.report("b", write_samples(told[2:3]), None)
+    ledger.close()
+    text = run("show", "tweets").stdout
+    assert "epsilon of a: in this run 1.250, in all 7.500, its limit 8; by its own word\n" in text
+    assert "epsilon of b: in all 7.500, no limit; by its own word\n" in text
+    assert json.loads(run("show", "tweets", "--format", "json").stdout)["privacy"] == {
+        "a": {"run_epsilon": 1.25, "site_epsilon": 7.5, "limit": 8.0},
+        "b": {"run_epsilon": None, "site_epsilon": 7.5, "limit": None},
+    }
+
+
 def test_energy_is_shown_where_a_site_has_told_it(run, folder):
     run(*SUBMIT)
     ledger = Ledger(folder.ledger)
