@@ -15,8 +15,8 @@ BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
 .PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
-.PHONY: bench-aggregation bench-eval bench-rounds bench-scale bench-telemetry bench-train bench-wire clean docs format
-.PHONY: lint proto soak test-cluster test-docker test-fast version
+.PHONY: bench-aggregation bench-attacks bench-eval bench-rounds bench-scale bench-telemetry bench-train bench-wire
+.PHONY: clean docs format fuzz lint proto soak test-cluster test-docker test-fast version
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -100,6 +100,9 @@ bench-rounds: install-dev  ## what a round without work costs, against Flower as
 bench-eval: $(VENV)/installed-bench  ## how fast benchmarks are scored; DATA=FOLDER has the evaluation sets; on a quiet machine
 	$(BIN)/python tests/bench/evaluation.py --data $(DATA)
 
+bench-attacks: install-dev  ## which strategy stops which attack; writes the tables of docs/robustness.md
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/attacks.py
+
 bench-wire: install-dev  ## what adapters take in each codec, and what lossy ones cost
 	$(BIN)/python tests/bench/wire_bytes.py
 	$(BIN)/python tests/bench/wire_quality.py
@@ -107,6 +110,9 @@ bench-wire: install-dev  ## what adapters take in each codec, and what lossy one
 bench-train: $(VENV)/installed-bench  ## how fast a site trains, and how soon it begins; on a quiet machine
 	$(BIN)/python tests/bench/train.py
 	$(BIN)/python tests/bench/first_step.py
+
+fuzz: install-dev  ## try made-up input on whatever reads what others write; SECONDS= of each target
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
 lint: install-dev  ## format, lint, types, direction of imports, the Dockerfile
 	! git grep --line-number -E '^(<{7}|>{7})( |$$)'  # what a merge has left behind

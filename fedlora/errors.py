@@ -23,6 +23,7 @@
     |- WithdrawalError             43   a site that is paused or has left, or is not, against what is asked of it
     |- UnfitSiteError              44   a site that a check says cannot take part
     |- WireError                   50   a message that does not fit its header
+    |  `- UpdateNormError          51   an update that is longer than the run takes
     |- RunError                    60   a run that failed
     |  |- ParticipationError       61   too few sites answered
     |  |- SpecMismatchError        62   the sites do not train the same adapter
@@ -70,6 +71,7 @@ __all__ = [
     "StoppedError",
     "TrainerError",
     "UnfitSiteError",
+    "UpdateNormError",
     "WireError",
     "WithdrawalError",
     "by_name",
@@ -221,6 +223,13 @@ class WireError(FedloraError):
 
     exit_code = 50
     hint = "a message does not fit its header"
+
+
+class UpdateNormError(WireError):
+    """An update whose Euclidean norm is above what the run takes."""
+
+    exit_code = 51
+    hint = "an update is longer than the run takes"
 
 
 class RunError(FedloraError):

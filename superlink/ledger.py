@@ -149,6 +149,15 @@ class Ledger:
             )
             self._write_phases(turn.round, turn.epoch, turn.site, turn.phases)
 
+    def note_findings(self, number: int, epoch: int, findings: Mapping[str, Mapping[str, float]]) -> None:
+        """Note what the coordinator found of a round's updates, by site."""
+        with self._transaction():
+            for site, found in findings.items():
+                self._write(
+                    "UPDATE turns SET examined = ? WHERE round = ? AND epoch = ? AND site = ?",
+                    (json.dumps(dict(found)), number, epoch, site),
+                )
+
     def report(self, site: str, samples: Mapping[str, float], clock_skew: float | None) -> None:
         """Note what a site's node tells now, as `fedlora.metrics.sample.write_samples` gives it; its last is gone."""
         self._write(
@@ -217,11 +226,12 @@ class Ledger:
         """Return all turns, by round, epoch and site."""
         rows = self.read(
             "SELECT round, epoch, site, outcome, reason, tries, dropped, examples, loss, round_trip_seconds, "
-            "tokens, bytes_down, bytes_up, figures FROM turns ORDER BY round, epoch, site"
+            "tokens, bytes_down, bytes_up, figures, examined FROM turns ORDER BY round, epoch, site"
         )
         phases = self._phases("site IS NOT NULL")
         return [
-            TurnRow(*(*row, phases.get((row[0], row[1], row[2]), {}), json.loads(figures))) for *row, figures in rows
+            TurnRow(*(*row, phases.get((row[0], row[1], row[2]), {}), json.loads(figures), json.loads(examined)))
+            for *row, figures, examined in rows
         ]
 
     def answered(self, number: int, epoch: int) -> list[str]:

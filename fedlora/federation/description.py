@@ -265,6 +265,8 @@ class RunDefaults:
         How updates become bytes. What a lossy codec leaves out of one, a site adds to its next.
     broadcast_codec : str
         How the global adapter becomes bytes; sites train from what they receive.
+    largest_update_norm : float
+        Largest Euclidean norm of a site's update; longer ones are refused. 0 for no limit.
     budget : float or "board"
         Payload of the whole run in MB, both directions; 0 for no limit, "board" for the leaderboard's 200,000.
     budget_rounds : int
@@ -303,6 +305,7 @@ class RunDefaults:
     extensions: CountOrNone = 0
     upload_codec: CodecName = "fp32"
     broadcast_codec: CodecName = "fp32"
+    largest_update_norm: Annotated[float, at_least(0.0)] = 0.0
     budget: Payload = 0.0
     budget_rounds: CountOrNone = 0
     budget_hours: Annotated[float, at_least(0.0)] = 0.0

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, NoReturn, ParamSpec, Protocol, TypeVar
 import grpc
 
 from fedlora.errors import FedloraError, PolicyError, PrivacyError, WireError
+from fedlora.log import printable
 from fedlora.metrics import Sample
 
 __all__ = ["Refusals", "answering"]
@@ -20,6 +21,7 @@ STATUS = {
     PrivacyError: grpc.StatusCode.FAILED_PRECONDITION,
     WireError: grpc.StatusCode.INVALID_ARGUMENT,
 }
+MOST_REASON = 1000  # characters: a caller's own words come back in some, and may be many
 UNFORESEEN = "UnforeseenError"
 log = logging.getLogger("fedlora.trainer")
 
@@ -64,8 +66,9 @@ def answering(
         try:
             return call(self, *arguments, **named)
         except FedloraError as error:
-            log.warning("%s: %s: %s", call.__name__, type(error).__name__, error)
-            name, status, reason = type(error).__name__, STATUS.get(type(error), grpc.StatusCode.ABORTED), str(error)
+            name, status = type(error).__name__, STATUS.get(type(error), grpc.StatusCode.ABORTED)
+            reason = printable(str(error))[:MOST_REASON]
+            log.warning("%s: %s: %s", call.__name__, name, reason)
         except Exception as error:
             log.exception("%s failed", call.__name__)
             name, status = UNFORESEEN, grpc.StatusCode.INTERNAL

@@ -18,6 +18,7 @@ from fedlora.language_model.adapter_shapes import adapter_tensors
 from fedlora.language_model.encoding import padding
 from fedlora.metrics import Sample
 from fedlora.metrics.processes import process_samples
+from fedlora.names import check_name
 from fedlora.phases import Phase, Stopwatch, figure
 from fedlora.recipes import Recipe, frozen_factor
 from fedlora.wire import AdapterSpec, Header, Payload, check, codec_named, decode, encode
@@ -43,6 +44,7 @@ __all__ = ["LARGEST_MESSAGE", "ResidentTrainer", "TrainerService", "serve"]
 
 LARGEST_MESSAGE = 2**31 - 1
 PLACES = 3  # calls that use the model or wait for it
+LONGEST_SECONDS = 30 * 24 * 3600  # of a call
 log = logging.getLogger("fedlora.trainer")
 
 
@@ -201,6 +203,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         self, request: trainer_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> trainer_pb2.Configuration:
         """Open an epoch of a run."""
+        check_name(request.run, PolicyError)
         recipe = self.policy.recipe(request.recipe_sha256)
         opening = Opening(recipe.sha256, request.upload_codec, request.broadcast_codec)
         self._allow_codecs(opening)
@@ -217,6 +220,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         self, request: trainer_pb2.TrainRequest, context: grpc.ServicerContext
     ) -> trainer_pb2.Update:
         """Train one round."""
+        check_name(request.run, PolicyError)  # it goes into logs and metrics
         if not 1 <= request.round <= 2**31:
             raise WireError(f"round {request.round} is not a round")
         watch = Stopwatch()
@@ -247,12 +251,12 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         A round whose caller has left ends at its next step; its successor waits for that.
         """
         remaining = context.time_remaining()
-        if remaining is None:
-            raise WireError("the call has no deadline; every call of the trainer has one")
+        if remaining is None or remaining > LONGEST_SECONDS:  # of no deadline, gRPC says one in some 200 years
+            raise WireError(f"the call has no deadline within {LONGEST_SECONDS:,} s; every call of the trainer has one")
         if not self.places.acquire(blocking=False):
             raise TrainerError(f"the trainer is busy, and {PLACES - 1} calls wait already")
         try:
-            if not self.busy.acquire(timeout=min(remaining, threading.TIMEOUT_MAX)):
+            if not self.busy.acquire(timeout=remaining):
                 raise TrainerError("the trainer is busy with another round")
             try:
                 yield

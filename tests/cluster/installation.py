@@ -243,7 +243,8 @@ class Cluster:
             "fedlora-supernode": ("supernode", "trainer", "model", "init"),
         }[chart]
         small.write_text(json.dumps({"resources": dict.fromkeys(parts, SMALL)}))
-        given = ("-f", values, "-f", small, "--wait", "--timeout", "15m")
+        further = os.environ.get("FEDLORA_TEST_VALUES", "")  # this cluster's own, such as secrets of a registry
+        given = ("-f", values, "-f", small, *(("-f", further) if further else ()), "--wait", "--timeout", "15m")
         return self.helm(party, verb, party, self.charts / chart, *given, *options)
 
     def pods(self, party: str) -> list[dict[str, Any]]:

@@ -155,6 +155,7 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
         blocks = {"short": update.blocks[:-1], "doubled": update.blocks * 2}.get(behaviour, update.blocks)
         return trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=blocks),
+            policy_sha256="p" * 64,
             figures={
                 "loss": 1.0 / request.round,
                 "train_seconds": seconds,

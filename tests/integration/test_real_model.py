@@ -116,4 +116,5 @@ def test_a_site_that_is_killed_in_the_middle_of_a_round_changes_no_bit(tmp_path,
     noted = b"".join(log.read_bytes() for log in (tmp_path / "federation").rglob("audit.jsonl"))
     assert noted.count(b'"round.trained"') >= 2 * 2 * 2  # two sites, two rounds, two runs
     for record in records:
-        assert not [text for text in (record.instruction, record.input) if len(text) > 12 and text.encode() in noted]
+        texts = [json.dumps(text)[1:-1] for text in (record.instruction, record.input) if len(text) > 12]
+        assert not [text for text in texts if text.encode() in noted]

@@ -37,7 +37,7 @@ def defaults(schema: type) -> dict[str, object]:
             RunConfig,
             {
                 *("absence", "fraction", "over_sampling", "extensions", "budget_rounds", "strategy"),
-                *("upload_codec", "broadcast_codec"),
+                *("upload_codec", "broadcast_codec", "largest_update_norm"),
             },
         ),
     ],

@@ -36,7 +36,7 @@ PlotsOption = Annotated[
 def show(
     name: RunName, runs: RunsOption = None, output: FormatOption = Format.TABLE, plots: PlotsOption = None
 ) -> None:
-    """Show a run from its ledger: attempts, rounds with seconds by phase, each turn, refusals, and its cost."""
+    """Show a run from its ledger: attempts, rounds with seconds by phase, each turn and its update, its cost."""
     from fedlora.cli.run.summary import summarise
     from superlink.cost import run_cost
     from superlink.ledger import Ledger
@@ -120,6 +120,7 @@ def _print_tables(summary: "Summary", rows: _Rows, cost: "RunCost") -> None:
 
     from fedlora.cli.run.cost import cost_lines, cost_table
     from fedlora.cli.run.privacy import privacy_lines, privacy_of
+    from fedlora.cli.run.updates import update_table
     from fedlora.cli.turns import turn_table
 
     console = Console()
@@ -131,6 +132,8 @@ def _print_tables(summary: "Summary", rows: _Rows, cost: "RunCost") -> None:
     if rows.rounds:
         console.print(_round_table(rows.rounds))
     console.print(turn_table(rows.turns, "turns"))
+    if any(turn.examined for turn in rows.turns):
+        console.print(update_table(rows.turns))
     if rows.turns:
         console.print(cost_table(cost))
         for line in (*cost_lines(cost), *privacy_lines(privacy_of(rows.reports, summary.name))):

@@ -176,6 +176,28 @@ def test_rounds_that_go_on_meanwhile_leave_a_backup_that_agrees_with_itself(plac
     assert problems == []
 
 
+@pytest.mark.parametrize(("meanwhile", "last", "copies"), [((6,), 5, 1), ((6, 7, 8, 9), 9, 2)])
+def test_a_round_that_is_aggregated_after_the_ledger_was_copied(places, tmp_path, monkeypatch, meanwhile, last, copies):
+    """Its checkpoint is left out; if it has pushed out the last one of the ledger, all is copied again."""
+    done, copy = [], backup_module.copy_database
+
+    def copied(source: Path, target: Path) -> None:
+        copy(source, target)
+        if source.parent.name == "going":
+            for number in () if done else meanwhile:
+                aggregate(RunFolder(places.runs, "going"), number)
+            done.append(source)
+
+    monkeypatch.setattr(backup_module, "copy_database", copied)
+    found, _ = made(places, tmp_path / "backup")
+    run = RunFolder(tmp_path / "backup" / "runs", "going")
+    assert (found.runs["going"], len(done)) == (last, copies)
+    assert run.checkpoints.newest().round == last
+    assert {folder.name for folder in (run.directory / "checkpoints").iterdir()} <= {
+        f"round-{number:04d}" for number in range(last + 1)
+    }
+
+
 def test_a_run_whose_checkpoints_are_all_damaged_is_named(places, tmp_path, monkeypatch):
     monkeypatch.setattr(backup_module, "PAUSE_SECONDS", 0.0)
     for file in (places.runs / "going" / "checkpoints").rglob("adapter_model.safetensors"):

@@ -135,11 +135,13 @@ def test_who_lacks_the_new_one_is_named_and_nothing_is_changed(own, run, tmp_pat
     ) in str(refused.exception)
     assert {file.name: file.read_bytes() for file in own.iterdir()} == before
     # The newest word counts: a site that was started with the old file again is named again.
-    with closing(Ledger(run.ledger)) as ledger:
+    newer = RunFolder(run.runs, "s")
+    newer.submit(RunConfig.from_flower({**VALUES, "run": "s"}))
+    with closing(Ledger(newer.ledger)) as ledger:
         Told(ledger).note("a", old)
         Told(ledger).note("b", both)
     assert ": a (online, trusts the old CA alone); c (" in str(switch().exception)
-    with closing(Ledger(run.ledger)) as ledger:
+    with closing(Ledger(newer.ledger)) as ledger:
         Told(ledger).note("a", both)
     note_presence(run.runs, {"a": "online", "b": "online"})  # c was unregistered
     os.utime(run.runs / "nodes.json", (time.time() - 100,) * 2)
