@@ -1,5 +1,6 @@
 """What charts are rendered to: valid for each version of Kubernetes, and held to the rules of a hardened cluster."""
 
+import itertools
 import re
 
 import kubernetes_validate
@@ -160,6 +161,20 @@ def test_no_restart_rests_on_somebody_else_or_on_training(plain):
                 assert (
                     container["livenessProbe"]["periodSeconds"] * container["livenessProbe"]["failureThreshold"] >= 300
                 )
+
+
+def test_the_port_without_a_login_is_on_the_pods_loopback_alone(plain):
+    """Nothing enforces a network policy on many clusters; nobody can be let into another pod's loopback."""
+    pod = dict(pods(objects(plain["coordinator"])))["StatefulSet fed-fedlora-superlink"]
+    superlink, gateway = pod["containers"]
+    options = dict(itertools.pairwise(superlink["args"]))
+    assert (options["--host"], options["--port"]) == ("127.0.0.1", "18000")
+    assert options["--fleet-api-address"] == "127.0.0.1:19092"
+    assert [port["containerPort"] for port in superlink["ports"]] == [9464]
+    configuration = next(one for one in objects(plain["coordinator"]) if "haproxy.cfg" in one.get("data", {}))
+    targets = re.findall(r"(?m)^    server superlink (\S+)$", configuration["data"]["haproxy.cfg"])
+    assert targets == ["127.0.0.1:19092", "127.0.0.1:18000"]
+    assert {port["containerPort"] for port in gateway["ports"]} == {9092, 8000, 8001, 8404, 8405}
 
 
 def test_only_who_needs_a_secret_sees_it(plain):
