@@ -14,8 +14,9 @@ BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION
 	--build-arg FLOWER=$(FLOWER) --build-arg BASE_MODEL=$(BASE_MODEL)
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
-.PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local test-cluster version
-.PHONY: bench-aggregation bench-eval bench-rounds bench-scale bench-telemetry bench-train bench-wire clean docs format lint proto test-docker test-fast
+.PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
+.PHONY: bench-aggregation bench-attacks bench-eval bench-rounds bench-scale bench-telemetry bench-train bench-wire
+.PHONY: clean docs format fuzz lint proto soak test-cluster test-docker test-fast version
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -75,6 +76,9 @@ test-docker: install-dev  ## the tests that need a Docker engine; they build the
 	$(BIN)/python -m pytest tests/docker --durations 15 --failures $(VENV)/failures || \
 		$(BIN)/python tests/again.py $(VENV)/failures
 
+soak: install-dev  ## a long run with faults all the way, and its memory; ROUNDS=200 SEED=1
+	$(BIN)/python tests/bench/soak.py --rounds $(or $(ROUNDS),200) --seed $(or $(SEED),1)
+
 test-cluster: install-dev  ## the charts on the cluster that KUBECONFIG names, with helm and kubectl from PATH; it has the images
 	$(BIN)/python -m pytest tests/cluster --durations 15
 
@@ -96,6 +100,9 @@ bench-rounds: install-dev  ## what a round without work costs, against Flower as
 bench-eval: $(VENV)/installed-bench  ## how fast benchmarks are scored; DATA=FOLDER has the evaluation sets; on a quiet machine
 	$(BIN)/python tests/bench/evaluation.py --data $(DATA)
 
+bench-attacks: install-dev  ## which strategy stops which attack; writes the tables of docs/robustness.md
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/attacks.py
+
 bench-wire: install-dev  ## what adapters take in each codec, and what lossy ones cost
 	$(BIN)/python tests/bench/wire_bytes.py
 	$(BIN)/python tests/bench/wire_quality.py
@@ -103,6 +110,9 @@ bench-wire: install-dev  ## what adapters take in each codec, and what lossy one
 bench-train: $(VENV)/installed-bench  ## how fast a site trains, and how soon it begins; on a quiet machine
 	$(BIN)/python tests/bench/train.py
 	$(BIN)/python tests/bench/first_step.py
+
+fuzz: install-dev  ## try made-up input on whatever reads what others write; SECONDS= of each target
+	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60)
 
 lint: install-dev  ## format, lint, types, direction of imports, the Dockerfile
 	! git grep --line-number -E '^(<{7}|>{7})( |$$)'  # what a merge has left behind

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import random
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -31,15 +32,31 @@ from fedlora.rules import between
 if TYPE_CHECKING:
     from evaluator.scoring.examiner import Examiner
 
-__all__ = ["SCORINGS", "Examination", "Progress", "Scoring", "Sitting", "examine", "follow", "results"]
+__all__ = [
+    "ANSWERS",
+    "BASE",
+    "SCORINGS",
+    "Engine",
+    "Examination",
+    "Progress",
+    "Scoring",
+    "Sitting",
+    "examine",
+    "follow",
+    "result",
+    "results",
+]
 
 Scoring = Literal["flowertune", "likelihood", "greedy"]
+Engine = Literal["transformers", "vllm"]
 SCORINGS: tuple[Scoring, ...] = ("flowertune", "likelihood", "greedy")
 DRAWN = {(name, "flowertune") for name, one in TASKS.items() if isinstance(one, CodeTask)}
 BASE = "base"
 LOOK_SECONDS = 2.0  # between looks for checkpoints
 ANSWERS, SCORE = "answers.jsonl", "score.json"
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "tokenizers")
+log = logging.getLogger("fedlora.evaluator")
+EXTRA = {"transformers": "eval", "vllm": "vllm"}
 Progress = Callable[[str, str, str, int, int], None]  # who, task, scoring, items answered, items
 
 
@@ -74,6 +91,8 @@ class Examination:
         Cores to use.
     batch_tokens : int
         Most tokens of a batch, padding included.
+    engine : str
+        What computes: ``transformers``, or ``vllm``.
     """
 
     benchmarks: Mapping[str, Path]
@@ -89,6 +108,7 @@ class Examination:
     compute_precision: ComputePrecision = "fp32"
     threads: int = 2
     batch_tokens: int = 4096
+    engine: Engine = "transformers"
 
 
 class Sitting:
@@ -135,6 +155,15 @@ class Sitting:
             if scoring in task(name).scorings
         ]
 
+    def scored(self, who: str) -> bool:
+        """Say whether all scores below `who` stand there."""
+        return all(
+            (self.examination.results / who / name / scoring / SCORE).exists()
+            for name in self.items
+            for scoring in self.examination.scorings
+            if scoring in task(name).scorings
+        )
+
     def begin(self, who: str, adapter: Path | None = None) -> None:
         """Write what the results below `who` are of, or hold what stands there to it."""
         _begin(self.examination.results / who, _evaluation(self.examination, adapter))
@@ -162,6 +191,17 @@ class Sitting:
         examination = self.examination
         os.environ.update(OMP_NUM_THREADS=str(examination.threads), OMP_WAIT_POLICY="PASSIVE")
         os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error")
+        if examination.engine == "vllm":
+            from evaluator.scoring.vllm import VllmExaminer
+
+            held, computed = examination.base_precision, examination.compute_precision
+            if held != computed:
+                raise EvaluationError(
+                    f"vLLM computes in what weights are held in: not {computed} with weights in {held}"
+                )
+            return VllmExaminer(
+                examination.base_model, precision=held, seed=examination.seed, threads=examination.threads
+            )
         from evaluator.scoring.examiner import Examiner
         from fedlora.language_model.loading import load
 
@@ -214,6 +254,11 @@ def follow(
             if number not in done and (number % every == 0 or last) and folder.is_dir():  # the run removes old ones
                 sitting.score(folder.name, folder)
                 done.add(number)
+        for number in range(every, found[-1][0] + 1 if found else 0, every):
+            if number not in done and not (checkpoints / f"round-{number:04d}").exists():
+                if not sitting.scored(f"round-{number:04d}"):
+                    log.warning("round %d is not scored in full: its checkpoint was removed before that", number)
+                done.add(number)
         if over:
             return
         time.sleep(LOOK_SECONDS)
@@ -245,13 +290,23 @@ def _evaluation(examination: Examination, folder: Path | None) -> Evaluation:
         adapter_sha256=adapter_sha256,
         run=examination.run if folder else "",
         kit_version=fedlora.__version__,
-        versions={name: version(name) for name in LIBRARIES},
+        versions=_versions(examination.engine),
         precision=f"{examination.base_precision}, computed in {examination.compute_precision}",
         samples=examination.samples,
         limit=examination.limit,
         seed=examination.seed,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _versions(engine: Engine) -> dict[str, str]:
+    """Return the versions of the libraries that compute; another engine's answers are never mixed with these."""
+    try:
+        return {name: version(name) for name in (*LIBRARIES, *(("vllm",) if engine == "vllm" else ()))}
+    except PackageNotFoundError as error:
+        raise EvaluationError(
+            f"{error.name} is not installed here; run: pip install 'fedlora[{EXTRA[engine]}]'"
+        ) from error
 
 
 def _begin(folder: Path, evaluation: Evaluation) -> None:
@@ -300,16 +355,33 @@ def results(folder: Path) -> Iterator[tuple[str, Evaluation, list[TaskScore]]]:
     EvaluationError
         If there is none, or a file is something else.
     """
-    files = sorted(folder.glob(f"*/{EVALUATION}"), key=lambda file: (file.parent.name != BASE, file.parent.name))
+    files = sorted(folder.glob(f"*/{EVALUATION}"), key=lambda file: _order(file.parent.name))
     if not files:
         raise EvaluationError(f"{folder} holds no results of `fedlora benchmark run`")
     for file in files:
-        try:
-            evaluation = read_evaluation(file.read_bytes(), str(file))
-            scores = [
-                from_mapping(TaskScore, json.loads(one.read_text(encoding="utf-8")), origin=str(one))
-                for one in sorted(file.parent.glob(f"*/*/{SCORE}"))
-            ]
-        except (OSError, ValueError, ConfigurationError) as error:
-            raise EvaluationError(f"{file.parent} holds something else than results: {error}") from error
-        yield file.parent.name, evaluation, scores
+        yield file.parent.name, *result(file.parent)
+
+
+def _order(name: str) -> tuple[bool, int, str]:
+    """Return what folders of results are sorted by: the base model first, then rounds by their number."""
+    return name != BASE, len(name), name
+
+
+def result(folder: Path) -> tuple[Evaluation, list[TaskScore]]:
+    """Return what one folder of results is of, and its scores.
+
+    Raises
+    ------
+    EvaluationError
+        If a file is something else.
+    """
+    file = folder / EVALUATION
+    try:
+        evaluation = read_evaluation(file.read_bytes(), str(file))
+        scores = [
+            from_mapping(TaskScore, json.loads(one.read_text(encoding="utf-8")), origin=str(one))
+            for one in sorted(folder.glob(f"*/*/{SCORE}"))
+        ]
+    except (OSError, ValueError, ConfigurationError) as error:
+        raise EvaluationError(f"{folder} holds something else than results: {error}") from error
+    return evaluation, scores

@@ -9,5 +9,6 @@ def __getattr__(name: str) -> str:
     if name == "__version__":
         from importlib.metadata import version
 
-        return version("fedlora")
+        globals()[name] = version("fedlora")  # each header asks for it
+        return str(globals()[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -69,6 +69,8 @@ def load_toml(file: Path) -> tuple[str, dict[str, Any]]:
         lines = text.split("\n")
         end = f"at line {len(lines)}, column {len(lines[-1]) + 1}, the end of the file"
         raise ConfigurationError(f"{file} is not TOML: {str(error).replace('at end of document', end)}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists of lists of lists
+        raise ConfigurationError(f"{file} cannot be read: {error}") from error
 
 
 def from_mapping(
@@ -84,7 +86,8 @@ def from_mapping(
 def refuse(origin: str, problems: Sequence[object]) -> ConfigurationError:
     """Return the error that lists `problems`."""
     listed = "\n".join(f"  - {problem}" for problem in problems)
-    return ConfigurationError(f"{origin} has {len(problems)} problem(s):\n{listed}")
+    text = f"{origin} has {len(problems)} problem(s):\n{listed}"
+    return ConfigurationError(text.encode("utf-8", "backslashreplace").decode())  # JSON may have halves of characters
 
 
 def examine(

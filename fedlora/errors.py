@@ -9,6 +9,8 @@
     |- AdapterError                13   an adapter that is missing, damaged or does not fit
     |- BundleError                 14   a bundle for an air gap that cannot be made, or is damaged
     |- CredentialError             20   a key or certificate
+    |- AuditError                  21   an audit log that cannot be written, or is not what was written
+    |- BackupError                 22   a backup that cannot be made or restored
     |- ProcessDiedError            30   a part that was started and ended by itself
     |- NotReadyError               31   a part that did not get ready in time
     |- PortInUseError              32   an address somebody else listens on
@@ -17,9 +19,11 @@
     |- MetricsError                35   metrics that do not come, or are something else
     |- TrainerError                40   the trainer of a site
     |  `- PolicyError              41   a request that the site's policy does not allow
+    |     `- PrivacyError          45   an update beyond what the site's policy lets leave in all
     |- WithdrawalError             43   a site that is paused or has left, or is not, against what is asked of it
     |- UnfitSiteError              44   a site that a check says cannot take part
     |- WireError                   50   a message that does not fit its header
+    |  `- UpdateNormError          51   an update that is longer than the run takes
     |- RunError                    60   a run that failed
     |  |- ParticipationError       61   too few sites answered
     |  |- SpecMismatchError        62   the sites do not train the same adapter
@@ -41,6 +45,8 @@ __all__ = [
     "AdapterError",
     "AggregationError",
     "AlreadyUpError",
+    "AuditError",
+    "BackupError",
     "BaseModelError",
     "BudgetError",
     "BundleError",
@@ -56,6 +62,7 @@ __all__ = [
     "ParticipationError",
     "PolicyError",
     "PortInUseError",
+    "PrivacyError",
     "ProcessDiedError",
     "ReplacedError",
     "RunError",
@@ -64,6 +71,7 @@ __all__ = [
     "StoppedError",
     "TrainerError",
     "UnfitSiteError",
+    "UpdateNormError",
     "WireError",
     "WithdrawalError",
     "by_name",
@@ -117,6 +125,20 @@ class CredentialError(FedloraError):
 
     exit_code = 20
     hint = "a key or certificate is wrong"
+
+
+class AuditError(FedloraError):
+    """An audit log that cannot be written or read, or is not as it was written."""
+
+    exit_code = 21
+    hint = "an audit log cannot be written, or is not what was written"
+
+
+class BackupError(FedloraError):
+    """A backup that cannot be made, is not what was made, or would be restored over something."""
+
+    exit_code = 22
+    hint = "a backup cannot be made or restored"
 
 
 class ProcessDiedError(FedloraError):
@@ -175,6 +197,13 @@ class PolicyError(TrainerError):
     hint = "a site's policy does not allow the request"
 
 
+class PrivacyError(PolicyError):
+    """An update with which a site would tell more of its shard than its policy's limits let leave in all."""
+
+    exit_code = 45
+    hint = "a site has given all that its policy lets leave"
+
+
 class WithdrawalError(FedloraError):
     """A site that is paused or has left, or is not, against what is asked of it."""
 
@@ -194,6 +223,13 @@ class WireError(FedloraError):
 
     exit_code = 50
     hint = "a message does not fit its header"
+
+
+class UpdateNormError(WireError):
+    """An update whose Euclidean norm is above what the run takes."""
+
+    exit_code = 51
+    hint = "an update is longer than the run takes"
 
 
 class RunError(FedloraError):

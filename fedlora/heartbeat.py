@@ -1,6 +1,6 @@
 """Heartbeats: a part notes in a file when it last did what it is there for; whoever asks looks at the file's age.
 
-``python -m fedlora.heartbeat FILE`` is a container's health check: exit code 0 while the part is healthy.
+``python -m fedlora.heartbeat FILE [SECONDS]`` is a container's health check: exit code 0 while the part is healthy.
 """
 
 import sys
@@ -19,10 +19,13 @@ class Heartbeat:
     ----------
     file : Path
         The file; made by the first success.
+    healthy_seconds : float
+        How long a success counts.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, healthy_seconds: float = HEALTHY_SECONDS) -> None:
         self.file = file
+        self.healthy_seconds = healthy_seconds
 
     def note(self) -> None:
         """Note that it has just succeeded."""
@@ -41,16 +44,16 @@ class Heartbeat:
 
     @property
     def healthy(self) -> bool:
-        """Whether it was less than a minute ago."""
-        return self.seconds_ago() < HEALTHY_SECONDS
+        """Whether it was less than so many seconds ago."""
+        return self.seconds_ago() < self.healthy_seconds
 
 
 def main(arguments: list[str]) -> int:
     """Say how old the heartbeat is; return the exit code."""
-    heartbeat = Heartbeat(Path(arguments[0]))
+    heartbeat = Heartbeat(Path(arguments[0]), *map(float, arguments[1:2]))
     ago = heartbeat.seconds_ago()
     said = "there was none" if ago == float("inf") else f"the last was {ago:.0f} s ago"
-    print(f"{heartbeat.file.name}: {said}; healthy below {HEALTHY_SECONDS:.0f} s")
+    print(f"{heartbeat.file.name}: {said}; healthy below {heartbeat.healthy_seconds:.0f} s")
     return 0 if heartbeat.healthy else 1
 
 

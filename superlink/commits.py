@@ -1,7 +1,7 @@
 """Committing rounds: the checkpoint of one round is written while the next one is trained."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fedlora.phases import Phase, Stopwatch
@@ -26,13 +26,23 @@ class Commits:
         The attempt that commits.
     spec : AdapterSpec
         Of the adapters.
+    committed : callable
+        Told the number of each round once it is committed.
     """
 
-    def __init__(self, checkpoints: Checkpoints, ledger: Path, epoch: int, spec: AdapterSpec) -> None:
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        ledger: Path,
+        epoch: int,
+        spec: AdapterSpec,
+        committed: Callable[[int], None] = lambda _number: None,
+    ) -> None:
         self.checkpoints = checkpoints
         self.ledger = ledger
         self.epoch = epoch
         self.spec = spec
+        self.committed = committed
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
 
@@ -76,5 +86,6 @@ class Commits:
                     ledger.end_round(number, self.epoch, "aggregated", watch.seconds)
             finally:
                 ledger.close()
+            self.committed(number)
         except Exception as error:  # noqa: BLE001 - raised again by whoever waits for the commit
             self._error = error

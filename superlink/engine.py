@@ -1,7 +1,11 @@
 """Flower's own programs at the coordinator, with what they take exported.
 
-``python -m superlink.engine HOST:PORT PROGRAM ARGUMENT ...``. The program runs in this very process, as its own entry
-point would run it; beside it, a thread answers scrapes.
+``python -m superlink.engine HOST:PORT PROGRAM ARGUMENT ...``, or ``-`` for HOST:PORT where nothing is exported. The
+program runs in this very process, as its own entry point would run it; beside it, a thread answers scrapes.
+
+One thing is other than Flower has it: who wants to write into the SuperLink's database waits for others up to a minute,
+not five seconds. With 32 nodes on two cores some waited longer, and a call that gives up costs a node its message, and
+flower-superexec its life.
 """
 
 import sys
@@ -17,6 +21,10 @@ from fedlora.metrics.processes import process_samples
 from superlink.exporter import COORDINATOR
 
 __all__ = ["ENGINES", "serve_part"]
+
+BUSY_MILLISECONDS = 60_000  # SQLite's busy_timeout
+PRAGMAS = "SQLITE_PRAGMAS"  # where Flower's databases look their settings up
+NOWHERE = "-"
 
 # By the name of Flower's program: the part that it is, and where its entry point lies.
 ENGINES: Mapping[str, tuple[str, str]] = {
@@ -47,12 +55,22 @@ def main(arguments: list[str]) -> int:
     name = Path(program).name
     part, module = ENGINES[name]
     try:
-        serve_part(part, listen)
+        if listen != NOWHERE:
+            serve_part(part, listen)
     except FedloraError as error:
         return report(error)
+    _be_patient()
     sys.argv = [program, *own]
     getattr(import_module(module), name.replace("-", "_"))()
     return 0
+
+
+def _be_patient() -> None:
+    """Let writers wait for each other."""
+    from flwr.supercore import sql_mixin
+
+    theirs = dict(getattr(sql_mixin, PRAGMAS))
+    setattr(sql_mixin, PRAGMAS, tuple({**theirs, "busy_timeout": str(BUSY_MILLISECONDS)}.items()))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Before a site's first round: asking what it would train, and whether all mean the same."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import fedlora
 from fedlora.errors import ParticipationError, SpecMismatchError, WireError
 from fedlora.wire import AdapterSpec
 from fedlora.wire.flower_message import Answer, Request
@@ -26,6 +27,8 @@ class Agreement:
         Who may take part.
     config : RunConfig
         What they are asked for.
+    refused : callable
+        Told site and reason whenever a site refuses to take part, once for each reason.
 
     Attributes
     ----------
@@ -37,11 +40,15 @@ class Agreement:
         Where a DoRA adapter begins, as the first admitted site has told it; None of other adapters.
     """
 
-    def __init__(self, sites: Sites, config: RunConfig) -> None:
+    def __init__(
+        self, sites: Sites, config: RunConfig, refused: Callable[[str, str], None] = lambda _site, _reason: None
+    ) -> None:
         self.sites = sites
         self.config = config
         self.admitted: set[str] = set()
         self.refusals: dict[str, str] = {}
+        self.refused = refused
+        self._said: set[tuple[str, str]] = set()  # site and reason of what `refused` was told
         self.magnitudes: Vector | None = None
         self._told: dict[str, Vector | None] = {}  # magnitudes, by site
         self._spec: AdapterSpec | None = None
@@ -66,6 +73,11 @@ class Agreement:
             if specs[site] != spec:
                 difference = spec.difference(specs[site])
                 raise SpecMismatchError(f"site {first} and site {site} do not train the same adapter: {difference}")
+        if spec.kit_version != fedlora.__version__:
+            raise SpecMismatchError(
+                f"the sites have fedlora {spec.kit_version}, the coordinator {fedlora.__version__}: all parties of a "
+                "run have one version; a run goes on with the one that it was begun with"
+            )
         problems = self._open(names, spec, self.config.deadline + LOAD_SECONDS, self.config.join_timeout)
         names = self._without_withdrawn(names, problems)
         self.admitted, self._spec = set(names), spec
@@ -146,6 +158,10 @@ class Agreement:
         question = Question(kind, dict.fromkeys(names, request), seconds, patience=patience)
         answers = {reply.site: reply.answer for reply in self.sites.ask(question)}
         problems = {site: answer.reason for site, answer in answers.items() if answer.status != "ok"}
+        for site, reason in problems.items():
+            if answers[site].status == "refused" and (site, reason) not in self._said:
+                self._said.add((site, reason))
+                self.refused(site, reason)
         self._withdrawn -= answers.keys()
         self._withdrawn |= {site for site, answer in answers.items() if answer.withdrawn}
         problems |= {site: f"no answer within {seconds:.0f} s" for site in names if site not in answers}

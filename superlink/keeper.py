@@ -11,26 +11,30 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from fedlora import pki
+from fedlora import audit
+from fedlora.audit import CA, Audit, Event
 from fedlora.config import read_toml
 from fedlora.environment import check_rendered_version
-from fedlora.errors import ControlError, FedloraError, ParticipationError, RunError
+from fedlora.errors import AuditError, ControlError, FedloraError, ParticipationError, RunError
 from fedlora.federation import Keeper as Described
 from fedlora.flower import app_bundle
 from fedlora.folders import check_room
 from fedlora.heartbeat import Heartbeat
 from fedlora.log import report, show
+from fedlora.pki.reading import ca_fingerprints
+from fedlora.pki.rotation import authority_keys
 from fedlora.processes import until_signalled
 from superlink.control import Attempt, Control
 from superlink.engine import serve_part
 from superlink.ledger import Ledger
 from superlink.ledger_rows import AttemptRow, SubmissionRow
 from superlink.presence import note_presence
+from superlink.registrations import Registrations
 from superlink.runs import RunFolder, Verdicts, run_folders
 
 __all__ = ["Keeper", "KeeperSettings"]
@@ -75,10 +79,20 @@ class KeeperSettings:
     admin: Path | None = None
     listen: str = ""
 
-    @cached_property
+    @property
+    def audit(self) -> Audit:
+        """The coordinator's audit log."""
+        return Audit(self.runs / audit.FILE, "keeper")
+
+    @property
     def federation(self) -> str:
         """What names the federation: its CA's public key."""
-        return pki.key_fingerprint(self.ca_certificate)
+        return self.federations[0]
+
+    @cached_property
+    def federations(self) -> tuple[str, ...]:
+        """By which names it goes: while its CA is exchanged, those of both, the one that signs first."""
+        return authority_keys(self.ca_certificate)
 
 
 @dataclass
@@ -101,6 +115,7 @@ class Keeper:
     waiting: dict[str, float] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     verdicts: Verdicts = field(default_factory=Verdicts)
+    _registrations: Registrations | None = None
     _nodes_due: float = 0.0  # when to look at the nodes again, on the monotonic clock
 
     def look(self, control: Control) -> None:
@@ -114,16 +129,20 @@ class Keeper:
             return
 
     def note_nodes(self, control: Control) -> None:
-        """Note, every few seconds, which nodes are online."""
+        """Note, every few seconds, which nodes are online, and in the audit log which were admitted or turned away."""
         if time.monotonic() >= self._nodes_due:
-            note_presence(self.settings.runs, control.nodes())
+            nodes = control.node_list()
+            note_presence(self.settings.runs, {node.name: node.status for node in nodes if node.registered})
+            if self._registrations is None:
+                self._registrations = Registrations(self.settings.audit)
+            self._registrations.note(nodes)
             self._nodes_due = time.monotonic() + NODES_SECONDS
 
     def _settle(self, folder: RunFolder, control: Control) -> None:
         """Note what Flower has counted for a run that has ended, until it has ended there as well."""
         if folder.name in self.settled or not folder.ledger.exists():
             return
-        if folder.belong_to(self.settings.federation) != self.settings.federation:
+        if folder.belong_to(self.settings.federation) not in self.settings.federations:
             self.settled.add(folder.name)
             return
         ledger = Ledger(folder.ledger)
@@ -137,7 +156,7 @@ class Keeper:
     def _foreign(self, folder: RunFolder) -> bool:
         """Give a run of another federation up; return whether it is one."""
         federation = self.settings.federation
-        if (other := folder.belong_to(federation)) == federation:
+        if (other := folder.belong_to(federation)) in self.settings.federations:
             return False
         folder.give_up(
             f"run {folder.name} belongs to another federation, whose CA has the key {other[:16]}...; this one's has "
@@ -171,6 +190,7 @@ class Keeper:
                 return
             last = submissions[-1]
             if last.flower_run is None:
+                _stop_others(submissions[:-1], control)
                 self._find_again(folder, ledger, control, last, attempts.get(last.epoch))
                 return
             for row in submissions[:-1]:
@@ -180,17 +200,26 @@ class Keeper:
             if _stopped_through_flower(attempt, flower):
                 log.info("run %s, epoch %d: somebody has stopped it through Flower", folder.name, last.epoch)
                 folder.stop()
+                self.settings.audit.note_if_possible(Event.RUN_STOPPED, run=folder.name, through="Flower")
                 ledger.end_attempt(last.epoch, "lost", "somebody stopped it through Flower")
                 return
             lost = self._why_lost(attempt, flower)
             if lost is None:
                 return
             ledger.end_attempt(last.epoch, "lost", lost)  # first, so that our stop is not taken for somebody else's
+            self._note_lost(folder, last.epoch, lost, attempt)
             if flower is not None and not flower.finished:
                 control.stop_run(last.flower_run)
             self._resubmit(folder, ledger, control, last.epoch, lost)
         finally:
             ledger.close()
+
+    def _note_lost(self, folder: RunFolder, epoch: int, lost: str, attempt: AttemptRow | None) -> None:
+        """Note in the audit log that an attempt is lost: once, however often it is looked at until the next begins."""
+        if attempt is not None and attempt.outcome == "running":
+            self.settings.audit.note_if_possible(
+                Event.ATTEMPT_ENDED, run=folder.name, epoch=epoch, outcome=f"lost: {lost}"
+            )
 
     def _why_lost(self, attempt: AttemptRow | None, flower: Attempt | None) -> str | None:
         """Say why the newest attempt will not go on, or None if it does."""
@@ -218,7 +247,8 @@ class Keeper:
 
     def _resubmit(self, folder: RunFolder, ledger: Ledger, control: Control, epoch: int, lost: str) -> None:
         gained = {row.epoch for row in ledger.rounds() if row.state == "aggregated"}
-        fruitless = next((k for k in range(epoch - folder.resumed) if epoch - k in gained), epoch - folder.resumed)
+        tried = [row.epoch for row in ledger.submissions() if folder.resumed < row.epoch <= epoch]
+        fruitless = next((k for k, one in enumerate(reversed(tried)) if one in gained), len(tried))
         if fruitless >= self.settings.fruitless:
             folder.give_up(f"{fruitless} attempts in a row gained no round; the last was lost: {lost}")
             log.error("run %s is given up: %s", folder.name, lost)
@@ -248,6 +278,15 @@ def _note_traffic(ledger: Ledger, row: SubmissionRow, control: Control) -> bool:
     flower = control.attempt(row.flower_run)
     _keep_traffic(ledger, row, flower)
     return flower is None or flower.finished
+
+
+def _stop_others(earlier: Sequence[SubmissionRow], control: Control) -> None:
+    """Stop what Flower takes for running of earlier attempts: after a restore, it knows them as they were."""
+    for row in earlier:
+        if row.flower_run is not None:
+            flower = control.attempt(row.flower_run)
+            if flower is not None and not flower.finished:
+                control.stop_run(row.flower_run)
 
 
 def _keep_traffic(ledger: Ledger, row: SubmissionRow, flower: Attempt | None) -> None:
@@ -293,6 +332,7 @@ def main(arguments: list[str]) -> int:
             serve_part("keeper", settings.listen, settings.runs)
         with _alone(settings.runs, stopped), control:
             log.info("looking after the runs in %s", settings.runs)
+            settings.audit.note_change(Event.KEY_CHANGED, CA, ", ".join(ca_fingerprints(settings.ca_certificate)))
             _serve(Keeper(settings), control, stopped)
     except (FedloraError, OSError) as error:
         return report(error)
@@ -311,7 +351,7 @@ def _serve(keeper: Keeper, control: Control, stopped: threading.Event) -> None:
             keeper.note_nodes(control)  # after that: a full disk is named wherever the SuperLink is
             heartbeat.note()
             said = ""
-        except (ControlError, RunError, OSError) as error:  # the SuperLink is away, or the disk is full
+        except (AuditError, ControlError, RunError, OSError) as error:  # the SuperLink is away, or the disk is full
             if str(error) != said:
                 log.warning("%s: %s", type(error).__name__, error)
             said = str(error)

@@ -14,6 +14,7 @@ from typing import Any
 
 from fedlora.errors import ReplacedError, RunError
 from fedlora.metrics.sample import read_samples
+from fedlora.pki.trust import trusted
 from superlink.ledger_rows import AttemptRow, Report, RoundRow, Spending, SubmissionRow, TurnRow
 from superlink.migrations import MIGRATIONS
 
@@ -148,6 +149,15 @@ class Ledger:
             )
             self._write_phases(turn.round, turn.epoch, turn.site, turn.phases)
 
+    def note_findings(self, number: int, epoch: int, findings: Mapping[str, Mapping[str, float]]) -> None:
+        """Note what the coordinator found of a round's updates, by site."""
+        with self._transaction():
+            for site, found in findings.items():
+                self._write(
+                    "UPDATE turns SET examined = ? WHERE round = ? AND epoch = ? AND site = ?",
+                    (json.dumps(dict(found)), number, epoch, site),
+                )
+
     def report(self, site: str, samples: Mapping[str, float], clock_skew: float | None) -> None:
         """Note what a site's node tells now, as `fedlora.metrics.sample.write_samples` gives it; its last is gone."""
         self._write(
@@ -216,12 +226,21 @@ class Ledger:
         """Return all turns, by round, epoch and site."""
         rows = self.read(
             "SELECT round, epoch, site, outcome, reason, tries, dropped, examples, loss, round_trip_seconds, "
-            "tokens, bytes_down, bytes_up, figures FROM turns ORDER BY round, epoch, site"
+            "tokens, bytes_down, bytes_up, figures, examined FROM turns ORDER BY round, epoch, site"
         )
         phases = self._phases("site IS NOT NULL")
         return [
-            TurnRow(*(*row, phases.get((row[0], row[1], row[2]), {}), json.loads(figures))) for *row, figures in rows
+            TurnRow(*(*row, phases.get((row[0], row[1], row[2]), {}), json.loads(figures), json.loads(examined)))
+            for *row, figures, examined in rows
         ]
+
+    def answered(self, number: int, epoch: int) -> list[str]:
+        """Return the sites whose updates are in a round, by name."""
+        rows = self.read(
+            "SELECT site FROM turns WHERE round = ? AND epoch = ? AND outcome = 'answered' ORDER BY site",
+            (number, epoch),
+        )
+        return [site for (site,) in rows]
 
     def counted(self) -> dict[str, int]:
         """Return the last aggregated round that has an update of each site, by site."""
@@ -237,6 +256,11 @@ class Ledger:
         return {
             site: Report(site, at, skew, tuple(read_samples(json.loads(samples)))) for site, at, skew, samples in rows
         }
+
+    def trust(self) -> dict[str, tuple[float, tuple[str, ...]]]:
+        """Return, by site, when its node told last, and the SHA-256 of the CA certificates that it trusts."""
+        rows = self.read("SELECT site, at, samples FROM reports ORDER BY site")
+        return {site: (at, tuple(sorted(trusted(json.loads(samples)).values()))) for site, at, samples in rows}
 
     def version(self) -> int:
         """Return a number that is another one once somebody else has written since the last look."""

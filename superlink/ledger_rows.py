@@ -99,6 +99,8 @@ class TurnRow:
         through the model, padding included), ``gpu_seconds``, ``gpu_joules``, ``rank`` of the adapter that it trained,
         ``tokens_at_once`` and ``checkpointing`` (1 if activations were computed again for want of memory); what it
         does not know is not there.
+    examined : mapping
+        What the coordinator found of its update, as `superlink.screening.Screening.findings` has it.
     """
 
     round: int
@@ -116,6 +118,7 @@ class TurnRow:
     bytes_up: int = 0
     phases: Mapping[str, float] = field(default_factory=dict)
     figures: Mapping[str, float] = field(default_factory=dict)
+    examined: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def train_seconds(self) -> float | None:

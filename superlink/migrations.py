@@ -47,4 +47,8 @@ MIGRATIONS = (
     ALTER TABLE submissions ADD COLUMN flower_bytes_up INTEGER;
     ALTER TABLE submissions ADD COLUMN flower_final INTEGER NOT NULL DEFAULT 0;
     """,
+    # What the coordinator found of updates (superlink/screening.py), as JSON.
+    """
+    ALTER TABLE turns ADD COLUMN examined TEXT NOT NULL DEFAULT '{}';
+    """,
 )

@@ -21,6 +21,7 @@ from superlink.grid import Question, Reply, Sites
 from superlink.handshake import Agreement
 from superlink.ledger import Ledger, Spending, TurnRow
 from superlink.run_config import RunConfig
+from superlink.screening import Screening, outlying
 from superlink.strategies import Strategy, Updates
 
 __all__ = ["Rounds"]
@@ -56,6 +57,8 @@ class Rounds:
         Where aggregated rounds go.
     strategy : Strategy
         How updates become the next adapter.
+    refused : callable
+        Told round, site and reason of each update that is not folded in because it was refused, here or at the site.
     """
 
     config: RunConfig
@@ -66,6 +69,7 @@ class Rounds:
     budget: Budget
     commits: Commits
     strategy: Strategy[Any]
+    refused: Callable[[int, str, str], None] = lambda _number, _site, _reason: None
     _lost: set[str] = field(default_factory=set)  # sites that were offline at the end of the last round
     _counted: dict[str, int] = field(default_factory=dict)  # site: the last round that has an update of it
 
@@ -111,7 +115,9 @@ class Rounds:
             self._end_turn_without_answer(number, site, outcome, reason)
         part = self.spec.trained(config.factors, number)
         updates = self.strategy.begin(part.size, len(names))
-        answered = self._collect(number, names, broadcast, updates, watch)
+        screening = Screening(part.size, config.largest_update_norm)
+        answered = self._collect(number, names, broadcast, updates, screening, watch)
+        self._note_findings(number, screening.findings())
         if shortage := rule.shortage(answered):
             self._end_failed(number, watch)
             self._fail(number, shortage)
@@ -177,7 +183,13 @@ class Rounds:
         return absent
 
     def _collect(
-        self, number: int, names: tuple[str, ...], broadcast: Payload, updates: Updates, watch: Stopwatch
+        self,
+        number: int,
+        names: tuple[str, ...],
+        broadcast: Payload,
+        updates: Updates,
+        screening: Screening,
+        watch: Stopwatch,
     ) -> set[str]:
         """Ask `names`, take their updates into `updates`, note every turn, and return whose updates there were.
 
@@ -195,7 +207,7 @@ class Rounds:
                 for reply in replies:
                     del owing[reply.site]
                     watch.enter(Phase.AGGREGATE)
-                    if self._take(number, names, reply, updates):
+                    if self._take(number, names, reply, updates, screening):
                         answered.add(reply.site)
                     watch.enter(Phase.WAIT)
                     if rule.enough(answered):
@@ -214,14 +226,16 @@ class Rounds:
         self._lost.difference_update(online, answered)
         return answered
 
-    def _take(self, number: int, names: tuple[str, ...], reply: Reply, updates: Updates) -> bool:
+    def _take(self, number: int, names: tuple[str, ...], reply: Reply, updates: Updates, screening: Screening) -> bool:
         """Fold a site's update in, if it may be, and note its turn; return whether it was."""
-        turn, update = self._examine(number, reply)
+        turn, update = self._examine(number, reply, screening)
         if update is None:
             updates.miss(names.index(reply.site))
         else:
             updates.add(names.index(reply.site), update, turn.examples)
         self.ledger.end_turn(turn)
+        if turn.outcome == "refused":
+            self.refused(number, turn.site, turn.reason)
         return update is not None
 
     def _end_turn_without_answer(self, number: int, site: str, outcome: str, reason: str) -> None:
@@ -250,16 +264,27 @@ class Rounds:
             complete=complete,
         )
 
-    def _examine(self, number: int, reply: Reply) -> tuple[TurnRow, Vector | None]:
+    def _note_findings(self, number: int, findings: Mapping[str, Mapping[str, float]]) -> None:
+        """Note what the updates look like beside each other; strange ones are told of, and counted all the same."""
+        self.ledger.note_findings(number, self.config.epoch, findings)
+        for site, found in findings.items():
+            if words := outlying(found):
+                told = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in found.items())
+                log.warning(
+                    "round %d, site %s: its update is an outlier by %s: %s", number, site, " and ".join(words), told
+                )
+
+    def _examine(self, number: int, reply: Reply, screening: Screening) -> tuple[TurnRow, Vector | None]:
         """Check a site's answer; return its line for the ledger, and its update if it is to be folded in."""
         answer, figures = reply.answer, _plausible(reply.answer.figures)
         outcome, reason, update, examples = answer.status, answer.reason, None, 0
         if outcome == "ok":
             try:
-                update, examples = self._update(number, answer.payload)
-                outcome = "answered"
+                sent, weight = self._update(number, answer.payload)
+                screening.take(reply.site, sent)
+                outcome, update, examples = "answered", sent, weight
             except WireError as error:
-                outcome, reason = "refused", f"update refused: {error}"
+                outcome, reason = "refused", f"update refused: {type(error).__name__}: {error}"
         if update is None:
             log.warning("round %d, site %s: %s: %s", number, reply.site, outcome, reason)
         round_trip = reply.seconds if math.isfinite(reply.seconds) else None

@@ -16,6 +16,10 @@ __all__ = ["RunConfig"]
 
 MEGABYTE = 10**6
 HOUR = 3600.0
+NOT_NEGATIVE = (
+    *("over_sampling", "extensions", "budget_bytes", "budget_rounds", "budget_seconds"),
+    "largest_update_norm",
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class RunConfig:
         Its options that are not as it has them by itself, ``key=number`` with commas between.
     factors : str
         Which of the adapter's factors sites train, as the recipe says it.
+    largest_update_norm : float
+        Largest Euclidean norm of an update; 0 for no limit.
     """
 
     run: str
@@ -95,6 +101,7 @@ class RunConfig:
     strategy: str = RunDefaults.strategy
     strategy_options: str = ""
     factors: Factors = "both"
+    largest_update_norm: float = RunDefaults.largest_update_norm
 
     def __post_init__(self) -> None:
         if not self.run:
@@ -118,7 +125,7 @@ class RunConfig:
             if getattr(self, name) not in CODECS:
                 codec = getattr(self, name)
                 raise ValueError(f"{name.replace('_', '-')} {codec!r} is not one of {', '.join(CODECS)}")
-        for name in ("over_sampling", "extensions", "budget_bytes", "budget_rounds", "budget_seconds"):
+        for name in NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name.replace('_', '-')} {getattr(self, name)} must not be below 0")
         for name in ("deadline", "join_timeout", "absence"):
@@ -167,6 +174,7 @@ class RunConfig:
             "strategy": wanted.strategy,
             "strategy-options": options_text(wanted.options),
             "factors": recipe.factors,
+            "largest-update-norm": wanted.largest_update_norm,
         }
         return from_mapping(cls, values, origin=f"run {run}")
 

@@ -10,9 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from fedlora import audit
 from fedlora.adapters.checkpoint import CHECKPOINTS
+from fedlora.audit import Audit, Event
 from fedlora.config import from_mapping, keyed
 from fedlora.errors import FedloraError, RunError, by_name
+from fedlora.folders import replace_durably
 from fedlora.names import check_name, is_name
 from fedlora.recipes import Recipe
 from superlink.checkpoints import Checkpoints
@@ -56,6 +59,10 @@ class RunFolder:
     def benchmarks(self) -> Path:
         """The folder of the scores of its rounds in benchmarks, if ``fedlora benchmark run`` was asked for some."""
         return self.directory / "benchmarks"
+
+    def audit(self, by: str) -> Audit:
+        """Return the coordinator's audit log, to which `by` adds."""
+        return Audit(self.runs / audit.FILE, by)
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -178,9 +185,20 @@ class RunFolder:
             file.write_text(federation, encoding="utf-8")
         return file.read_text(encoding="utf-8")
 
+    @property
+    def federation(self) -> str:
+        """The federation that the run belongs to; empty if it has not begun."""
+        file = self.directory / "federation"
+        return file.read_text(encoding="utf-8") if file.exists() else ""
+
+    def take_over(self, federation: str) -> None:
+        """Let the run belong to another federation from now on: the same one, whose CA was exchanged."""
+        replace_durably(self.directory / "federation", federation.encode())
+
     def give_up(self, reason: str, error: type[FedloraError] = RunError) -> None:
         """Note that the run will not be tried again, and the error that says why."""
         (self.directory / "given-up").write_text(f"{error.__name__}: {reason}", encoding="utf-8")
+        self.audit("keeper").note_if_possible(Event.RUN_GIVEN_UP, run=self.name, reason=f"{error.__name__}: {reason}")
 
     @property
     def given_up(self) -> str:

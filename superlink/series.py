@@ -12,6 +12,7 @@ from fedlora.phases import Phase
 from superlink.ledger import Ledger
 from superlink.run_config import RunConfig
 from superlink.runs import RunState
+from superlink.screening import OUTLIERS, outlying
 
 __all__ = ["standing_series", "told_series", "work_mark", "work_series"]
 
@@ -220,11 +221,27 @@ def _training(config: RunConfig, ledger: Ledger) -> Iterator[Sample]:
             (number, epoch, site, train),
         )
         yield from _newest_turn({**run, "node": site}, loss, tokens, json.loads(figures), seconds)
+    yield from _updates(run, ledger)
     for name in ("gpu_seconds", "gpu_joules"):
         sums = f"SELECT site, SUM(figures ->> '{name}') FROM turns GROUP BY site"  # noqa: S608 - one of two words
         for site, value in ledger.read(sums):
             if value is not None:
                 yield Sample(f"fedlora_training_{name}_total", value, {**run, "node": site})
+
+
+def _updates(run: dict[str, str], ledger: Ledger) -> Iterator[Sample]:
+    newest: dict[str, dict[str, float]] = {}
+    outliers: Counter[tuple[str, str]] = Counter()
+    for site, examined in ledger.read("SELECT site, examined FROM turns WHERE examined != '{}' ORDER BY epoch, round"):
+        newest[site] = json.loads(examined)
+        outliers.update((site, word) for word in outlying(newest[site]))
+    for site, examined in newest.items():
+        node = {**run, "node": site}
+        for figure in ("update_norm", "update_cosine"):
+            if figure in examined:
+                yield Sample(f"fedlora_{figure}", examined[figure], node)
+        for word in OUTLIERS:
+            yield Sample("fedlora_update_outliers_total", outliers[site, word], {**node, "figure": word})
 
 
 def _newest_turn(

@@ -10,6 +10,8 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 import fedlora
+from fedlora.adapters.checkpoint import NOTE, file_sha256
+from fedlora.audit import Audit, Event
 from fedlora.environment import check_rendered_version, runs_directory
 from fedlora.errors import CheckpointError, FedloraError, ParticipationError, SpecMismatchError
 from fedlora.log import show, written_to
@@ -47,28 +49,46 @@ def main(grid: Grid, context: Context) -> None:
     folder = RunFolder(runs_directory(), config.run)
     folder.create()
     ledger = Ledger(folder.ledger)
+    audit = folder.audit("serverapp")
+    ended = "lost"
     try:
         ledger.start_attempt(config.epoch, context.run_id)
+        audit.note_if_possible(
+            Event.ATTEMPT_BEGUN,
+            run=config.run,
+            epoch=config.epoch,
+            flower_run=str(context.run_id),
+            sites=config.site_names,
+        )
         with written_to(folder.log), _alive(folder, config.epoch):
             check_rendered_version()
             log.info("fedlora %s, run %s, epoch %d", fedlora.__version__, config.run, config.epoch)
-            _attempt(grid, config, folder, ledger)
-        ledger.end_attempt(config.epoch, "completed")
+            _attempt(grid, config, folder, ledger, audit)
+        ended = "completed"
+        ledger.end_attempt(config.epoch, ended)
     except FedloraError as error:
-        ledger.end_attempt(config.epoch, "failed", f"{type(error).__name__}: {error}")
+        ended = f"{type(error).__name__}: {error}"
+        ledger.end_attempt(config.epoch, "failed", ended)
         raise type(error)(f"{type(error).__name__}: {error}") from error
     except Exception as error:
-        ledger.end_attempt(config.epoch, "failed", f"{type(error).__name__}: {error}")
+        ended = type(error).__name__  # its text may hold anything
+        ledger.end_attempt(config.epoch, "failed", f"{ended}: {error}")
         raise
     finally:
         ledger.close()
+        audit.note_if_possible(Event.ATTEMPT_ENDED, run=config.run, epoch=config.epoch, outcome=ended)
 
 
-def _attempt(grid: Grid, config: RunConfig, folder: RunFolder, ledger: Ledger) -> None:
+def _attempt(grid: Grid, config: RunConfig, folder: RunFolder, ledger: Ledger, audit: Audit) -> None:
     checkpoint = folder.checkpoints.newest()
     told = Told(ledger)
     with closing(Sites(grid, config.site_names, lambda: folder.stop_wanted, told.note)) as sites:
-        agreement = Agreement(sites, config)
+        of: dict[str, str | int] = {"run": config.run, "epoch": config.epoch}
+        agreement = Agreement(
+            sites,
+            config,
+            lambda site, reason: audit.note_if_possible(Event.SITE_REFUSED, **of, site=site, reason=reason),
+        )
         spec = agreement.reach(_joined(sites, config))
         strategy = new_strategy(config.strategy, config.options, spec.adapter)
         done, adapter = _beginning(checkpoint, agreement, spec, config)
@@ -79,9 +99,37 @@ def _attempt(grid: Grid, config: RunConfig, folder: RunFolder, ledger: Ledger) -
         if not config.ignore_forecast:
             budget.check_forecast(ledger.spending(), config.rounds - done)
         ledger.forecast(config.epoch, budget.forecast_bytes(ledger.spending(), config.rounds - done, done))
-        commits = Commits(folder.checkpoints, folder.ledger, config.epoch, spec)
-        Rounds(config, sites, agreement, spec, ledger, budget, commits, strategy).run(done, adapter)
+        commits = Commits(
+            folder.checkpoints,
+            folder.ledger,
+            config.epoch,
+            spec,
+            lambda number: _note_round(number, folder, config, audit),
+        )
+
+        def refused(number: int, site: str, reason: str) -> None:
+            audit.note_if_possible(Event.UPDATE_REFUSED, **of, round=number, site=site, reason=reason)
+
+        Rounds(config, sites, agreement, spec, ledger, budget, commits, strategy, refused).run(done, adapter)
         ask_last(sites)
+
+
+def _note_round(number: int, folder: RunFolder, config: RunConfig, audit: Audit) -> None:
+    """Note a committed round in the audit log: whose updates are in it, and the hash that names its checkpoint."""
+    ledger = Ledger(folder.ledger, readonly=True)
+    try:
+        sites = ledger.answered(number, config.epoch)
+    finally:
+        ledger.close()
+    note = folder.checkpoints.directory / f"round-{number:04d}" / NOTE
+    audit.note_if_possible(
+        Event.ROUND_AGGREGATED,
+        run=config.run,
+        epoch=config.epoch,
+        round=number,
+        sites=sites,
+        checkpoint=file_sha256(note),
+    )
 
 
 def _joined(sites: Sites, config: RunConfig) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from fedlora.metrics.sample import read_samples, write_samples
+from fedlora.pki.trust import trusted
 from fedlora.wire.flower_message import Request
 from superlink.grid import Question, Sites
 from superlink.ledger import Ledger
@@ -29,12 +30,13 @@ class Told:
         self.ledger = ledger
 
     def note(self, site: str, figures: Mapping[str, float]) -> None:
-        """Keep the samples among the figures of an answer, and how far the site's clock is ahead."""
+        """Keep the samples among the figures of an answer, the CAs it trusts, and how far its clock is ahead."""
         samples = write_samples(read_samples(figures))
         clock = figures.get("clock_seconds", math.nan)
         skew = clock - time.time() if math.isfinite(clock) else None
-        if samples or skew is not None:
-            self.ledger.report(site, samples, skew)
+        trust = dict.fromkeys(trusted(figures), 1.0)
+        if samples or trust or skew is not None:
+            self.ledger.report(site, {**samples, **trust}, skew)
 
 
 def ask_last(sites: Sites) -> None:

@@ -19,10 +19,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedlora.audit import CA, Event
 from fedlora.config import read_toml
 from fedlora.environment import check_rendered_version
-from fedlora.errors import FedloraError
+from fedlora.errors import CredentialError, FedloraError
 from fedlora.log import report, show
+from fedlora.pki.node_keys import load_node_key
+from fedlora.pki.reading import ca_fingerprints, key_sha256
 from fedlora.processes import end_with_parent, until_signalled
 from supernode.heartbeat import node_heartbeat
 from supernode.settings import NodeSettings
@@ -44,6 +47,7 @@ def main(arguments: list[str]) -> int:
         check_rendered_version()
         settings = read_toml(NodeSettings, Path(arguments[0]))
         settings.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _note_identity(settings)
         node_heartbeat(settings.state).forget()  # healthy is who has reached the SuperLink since
         with _exporting(settings):
             code = _serve(settings, arguments[0], stopped)
@@ -54,6 +58,16 @@ def main(arguments: list[str]) -> int:
         return 0
     log.error("site %s: Flower's supernode ended by itself with code %s; see above", settings.site, code)
     return NODE_ENDED
+
+
+def _note_identity(settings: NodeSettings) -> None:
+    """Note in the audit log if the site's policy, its key or the CA it trusts is another than at the last start."""
+    audit = settings.audit("supernode")
+    audit.note_change(Event.POLICY_CHANGED, "the supernode's policy", settings.policy_sha256)
+    with contextlib.suppress(CredentialError):  # Flower's supernode says so when it is started
+        audit.note_change(Event.KEY_CHANGED, CA, ", ".join(ca_fingerprints(settings.ca_certificate)))
+        key = load_node_key(settings.node_key).public_key()
+        audit.note_change(Event.KEY_CHANGED, "the node's key", key_sha256(key))
 
 
 @contextmanager
@@ -93,7 +107,7 @@ def _serve(settings: NodeSettings, file: str, stopped: threading.Event) -> int |
         if (said := refuse_left(settings.state)) is not None:
             log.warning("%s (since %s); fedlora node resume lets it take part again", said, said.since)
         started = time.monotonic()
-        node, worker = _start("supernode.node", file), _start_worker(settings)
+        node, worker = _start_both(settings, file)
         while node.poll() is None and worker.poll() is None and not stopped.wait(LOOK_SECONDS):
             pass
         ended = None if stopped.is_set() else node.poll()
@@ -106,16 +120,24 @@ def _serve(settings: NodeSettings, file: str, stopped: threading.Event) -> int |
         stopped.wait(min(pause, MOST_PAUSE_SECONDS))
 
 
-def _start_worker(settings: NodeSettings) -> subprocess.Popen[bytes]:
-    return _start(
-        "supernode.worker",
+def _start_both(settings: NodeSettings, file: str) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
+    """Start node and worker, with a pipe from the one to the other by which the worker learns that there is work."""
+    heard, bell = os.pipe()
+    os.set_blocking(bell, False)
+    node = _start(bell, "supernode.node", file, str(bell))
+    worker = _start(
+        *(heard, "supernode.worker", "--bell", str(heard)),
         *("--runtime-api-address", f"127.0.0.1:{settings.runtime_port}"),
         *("--superexec-auth-secret-file", str(settings.superexec_secret)),
     )
+    os.close(heard)
+    os.close(bell)
+    return node, worker
 
 
-def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", module, *arguments], preexec_fn=end_with_parent)
+def _start(pipe: int, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.Popen(command, preexec_fn=end_with_parent, pass_fds=[pipe])
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

@@ -11,14 +11,17 @@ from pathlib import Path
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedlora.audit import Audit
 from fedlora.config import read_toml
 from fedlora.errors import ConfigurationError, PolicyError, TrainerError, WireError
+from fedlora.log import printable
 from fedlora.wire.flower_message import WITHDRAWAL, Answer, Request, read_request, write_answer
+from supernode.audited import note_answer
 from supernode.node_samples import NodeSamples
 from supernode.settings import NodeSettings
 from supernode.traffic import Traffic
 from supernode.trainer import trainer_pb2
-from supernode.trainer_client import TrainerClient, magnitudes_of
+from supernode.trainer_client import TrainerClient, magnitudes_of, payload_of
 from supernode.withdrawal import withdrawal
 
 __all__ = ["SETTINGS_KEY", "app"]
@@ -40,6 +43,7 @@ class _Node:
     trainer: TrainerClient
     traffic: Traffic
     samples: NodeSamples
+    audit: Audit
 
 
 @lru_cache
@@ -47,7 +51,7 @@ def _node(file: str) -> _Node:
     settings = read_toml(NodeSettings, Path(file))
     trainer, traffic = TrainerClient(settings.trainer), Traffic(settings.state)
     samples = NodeSamples(settings, traffic, trainer, os.getppid())  # the entry point has started this process
-    return _Node(settings.state, trainer, traffic, samples)
+    return _Node(settings.state, trainer, traffic, samples, settings.audit("worker"))
 
 
 def _answered(message: Message, context: Context, act: Act) -> Message:
@@ -73,14 +77,25 @@ def _answer(node: _Node, message: Message, act: Act) -> Answer:
         node.traffic.receive(metadata.run_id, None, None)
         return Answer("refused", f"WireError: {error}")
     node.traffic.receive(metadata.run_id, request.fields.get("run"), request.payload)
-    if (no := _withdrawn(node.state)) is not None:
-        return no
+    answer = _withdrawn(node.state) or _acted(node.trainer, request, seconds, act)
+    note_answer(node.audit, metadata.run_id, metadata.message_type, request, answer)
+    return answer
+
+
+def _acted(trainer: TrainerClient, request: Request, seconds: float, act: Act) -> Answer:
     try:
-        return act(node.trainer, request, seconds)
+        return act(trainer, request, seconds)
     except (PolicyError, WireError) as error:
+        log.warning("the trainer refused a call of run %s: %s: %s", _run_of(request), type(error).__name__, error)
         return Answer("refused", f"{type(error).__name__}: {error}")
     except TrainerError as error:
+        log.warning("the trainer failed a call of run %s: %s: %s", _run_of(request), type(error).__name__, error)
         return Answer("failed", f"{type(error).__name__}: {error}")
+
+
+def _run_of(request: Request) -> str:
+    """Return what a request calls its run, for the log: whoever wrote it may have written anything."""
+    return printable(str(request.fields.get("run", "(no run)")))[:100]
 
 
 def _withdrawn(state: Path) -> Answer | None:
@@ -148,7 +163,7 @@ def train(message: Message, context: Context) -> Message:
     def act(trainer: TrainerClient, request: Request, seconds: float) -> Answer:
         if request.payload is None:
             raise WireError("the request to train brings no adapter")
-        update, figures = trainer.train(
+        update = trainer.update(
             _text(request, "run"),
             _number(request, "epoch"),
             _number(request, "round"),
@@ -156,7 +171,8 @@ def train(message: Message, context: Context) -> Message:
             counted=_number(request, "counted"),
             seconds=seconds,
         )
-        return Answer("ok", figures=figures, payload=update)
+        fields = {"policy_sha256": update.policy_sha256}
+        return Answer("ok", fields=fields, figures=dict(update.figures), payload=payload_of(update))
 
     return _answered(message, context, act)
 

@@ -1,10 +1,11 @@
-"""The node's stub of the Fleet API: Flower's, with five things added to its calls.
+"""The node's stub of the Fleet API: Flower's, with six things added to its calls.
 
 - The time of the last call that succeeded, in a file: a node is healthy when that was less than 60 s ago. Heartbeats
   count, so a node is healthy while it trains.
 - Before the first activation the node deactivates itself. After a kill -9 the SuperLink holds the node for online until
   its heartbeat lapses, up to 60 s, and refuses to activate it again meanwhile.
 - Calls whose answer was lost on the way bear being made again, see `supernode.lost_answers`.
+- A heartbeat that the SuperLink could not take note of is sent again, whatever the reason.
 - Why a call failed, in the log, once for each reason: Flower's own retries are silent about it.
 - How many calls a run takes, and how many bytes as Flower counts them: the meter that knows what is being carried is
   told.
@@ -12,6 +13,7 @@
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,9 @@ from supernode.wire_meter import WireMeter
 
 __all__ = ["ObservedFleetStub", "observed_fleet_stub"]
 
+# Of heartbeats: what the SuperLink decides, and what Flower itself tries again.
+VERDICTS = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+BORNE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 log = logging.getLogger("fedlora.supernode")
 
 
@@ -45,16 +50,26 @@ class ObservedFleetStub(FleetStub):
         Where the node's id is kept from one process to the next.
     meter : WireMeter
         Told of every call before it is made, and what it has carried once it has succeeded.
+    dropped : threading.Event
+        Set when a message may have been lost.
     """
 
-    def __init__(self, channel: grpc.Channel, last_call: Heartbeat, node_id_file: Path, meter: WireMeter) -> None:
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        last_call: Heartbeat,
+        node_id_file: Path,
+        meter: WireMeter,
+        dropped: threading.Event,
+    ) -> None:
         super().__init__(channel)
         self._reason = ""
         for name, call in list(vars(self).items()):
             if callable(call):
                 setattr(self, name, self._observed(name, call, last_call, meter))
         self.ActivateNode = self._rejoining(self.ActivateNode, node_id_file)
-        twice = LostAnswers(self)
+        self.SendNodeHeartbeat = _beating(self.SendNodeHeartbeat)
+        twice = LostAnswers(self, dropped)
         self.PullMessages = twice.pull_messages
         self.PushMessages = twice.push_messages
         self.PushObject = twice.push_object
@@ -102,6 +117,39 @@ class ObservedFleetStub(FleetStub):
         return rejoin
 
 
+class _NotNow(grpc.RpcError):  # type: ignore[misc]  # grpc says nothing of its types
+    """A failure that Flower's heartbeats bear: they try again after it."""
+
+    def __init__(self, details: str) -> None:
+        super().__init__(details)
+        self._details = details
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return self._details
+
+
+def _beating(beat: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a heartbeat's call after whose failures Flower goes on beating.
+
+    Any code but UNAVAILABLE and DEADLINE_EXCEEDED would end Flower's thread, and nothing else: the node would be
+    offline for ever a minute later, and look for messages all the same. A key that is not known any more still ends the
+    node.
+    """
+
+    def beats(*arguments: Any, **named: Any) -> Any:
+        try:
+            return beat(*arguments, **named)
+        except grpc.RpcError as error:
+            if error.code() in VERDICTS or error.code() in BORNE:
+                raise
+            raise _NotNow(f"{error.code().name}: {error.details()}") from error
+
+    return beats
+
+
 def _advice(reason: str) -> str:
     """Return what to do about a reason that people meet, as an addition to the log line."""
     for sign, advice in (
@@ -120,7 +168,9 @@ def _advice(reason: str) -> str:
     return ""
 
 
-def observed_fleet_stub(state: Path, meter: WireMeter) -> Callable[[grpc.Channel], ObservedFleetStub]:
+def observed_fleet_stub(
+    state: Path, meter: WireMeter, dropped: threading.Event
+) -> Callable[[grpc.Channel], ObservedFleetStub]:
     """Return what Flower calls with its channel to get its stub; the files go into `state`."""
     os.makedirs(state, mode=0o700, exist_ok=True)  # noqa: PTH103 - Path.mkdir ignores the mode of parents
-    return lambda channel: ObservedFleetStub(channel, node_heartbeat(state), state / "node-id", meter)
+    return lambda channel: ObservedFleetStub(channel, node_heartbeat(state), state / "node-id", meter, dropped)

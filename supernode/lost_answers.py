@@ -3,7 +3,9 @@
 Flower makes such a call again, and three of them do not bear that:
 
 - PullMessages: the SuperLink gives a message away once. The node goes offline and comes back before it looks again: a
-  node that is activated anew is asked again by the coordinator.
+  node that is activated anew is asked again by the coordinator. So it does after it had to drop a message, or an
+  answer, of which a part did not pass: Flower makes only those calls again that found nobody, and forgets the message
+  after any other failure, of a handshake, say, or of the SuperLink's database.
 - PushMessages: once the coordinator has seen that an answer is announced, the SuperLink knows no more what it answers
   and takes the second announcement for a stray one, of which it wants nothing. The node sends everything all the same;
   sent under no session, it goes to the first announcement's.
@@ -11,6 +13,7 @@ Flower makes such a call again, and three of them do not bear that:
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -42,24 +45,27 @@ class LostAnswers:
     ----------
     stub : FleetStub
         Whose calls they are, as they are when this is made.
+    dropped : threading.Event
+        Set, here or by who fetches and sends, when a message may have been lost: the coordinator waits for its answer.
     """
 
-    def __init__(self, stub: FleetStub) -> None:
+    def __init__(self, stub: FleetStub, dropped: threading.Event) -> None:
         self._deactivate, self._beat = stub.DeactivateNode, stub.SendNodeHeartbeat
         self._pull, self._announce, self._push = stub.PullMessages, stub.PushMessages, stub.PushObject
-        self._looked = False  # whether the last look may have been answered
+        self._dropped = dropped
         self._announced: set[str] = set()  # answers that the SuperLink may know of
         self._pushed: set[str] = set()  # objects that it may have
 
     def pull_messages(self, request: PullMessagesRequest, **options: Any) -> PullMessagesResponse:
         """Look for a message."""
-        if self._looked:
+        if self._dropped.is_set():
             self._come_back(request.node)
-            self._looked = False
+            self._dropped.clear()
         try:
             response: PullMessagesResponse = self._pull(request, **options)
         except grpc.RpcError as error:
-            self._looked = _may_have_arrived(error)
+            if _may_have_arrived(error):
+                self._dropped.set()
             raise
         return response
 

@@ -1,4 +1,7 @@
-"""Flower's supernode behind our seam: ``python -m supernode.node supernode.toml``."""
+"""Flower's supernode behind our seam: ``python -m supernode.node supernode.toml BELL``.
+
+The bell is the file descriptor of a pipe: written into when a message has come, on which the worker waits.
+"""
 
 import os
 import sys
@@ -6,6 +9,7 @@ from pathlib import Path
 
 from fedlora import flower
 from fedlora.config import read_toml
+from fedlora.folders import replace_durably
 from fedlora.log import show
 from supernode.settings import NodeSettings
 
@@ -22,11 +26,11 @@ def main(arguments: list[str]) -> None:
     from supernode.seam import install
 
     known = frozenset({flower.app_bundle().sha256, *settings.fab_hashes})
-    install(settings, Guard(known) if settings.guard else None)
+    install(settings, Guard(known) if settings.guard else None, bell=int(arguments[1]))
     sys.argv = [
         *flower.supernode_arguments(
             superlink=settings.superlink,
-            ca_certificate=settings.ca_certificate,
+            ca_certificate=_loaded(settings),
             node_key=settings.node_key,
             runtime_port=settings.runtime_port,
             superexec_secret=settings.superexec_secret,
@@ -34,6 +38,15 @@ def main(arguments: list[str]) -> None:
         *("--node-config", f'{SETTINGS_KEY}="{Path(arguments[0]).absolute()}"'),
     ]
     flower_supernode()
+
+
+def _loaded(settings: NodeSettings) -> Path:
+    """Return a copy of the CA's certificate for Flower to load: what the node tells of it is what it has loaded."""
+    try:
+        replace_durably(settings.ca_in_use, settings.ca_certificate.read_bytes())
+    except OSError:  # Flower says what is wrong with the file
+        return settings.ca_certificate
+    return settings.ca_in_use
 
 
 if __name__ == "__main__":

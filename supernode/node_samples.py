@@ -11,6 +11,7 @@ from fedlora.metrics.catalogue import Area
 from fedlora.metrics.certificates import certificate_samples
 from fedlora.metrics.processes import process_samples
 from fedlora.metrics.sample import write_samples
+from fedlora.pki.trust import trust_figures
 from supernode.settings import NodeSettings
 from supernode.traffic import Traffic
 from supernode.trainer_client import TrainerClient
@@ -60,8 +61,8 @@ class NodeSamples:
         sources = [source for source in self._sources if not (withdrawn and source == "the trainer")]
         samples = [*self._traffic.samples(flower_run), *self._read(sources)]
         allowed = self.settings.figures
-        clock = {CLOCK: time.time()} if Area.HEALTH in allowed else {}
-        return clock | write_samples(sample for sample in samples if metric(sample.name).area in allowed)
+        health = {CLOCK: time.time(), **trust_figures(self.settings.ca_in_use)} if Area.HEALTH in allowed else {}
+        return health | write_samples(sample for sample in samples if metric(sample.name).area in allowed)
 
     def _read(self, sources: Iterable[str]) -> Iterable[Sample]:
         for what in sources:

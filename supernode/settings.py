@@ -1,9 +1,12 @@
 """What a site's owner sets for the supernode."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from fedlora.audit import FILE, Audit
 from fedlora.federation import SitePolicy
 from fedlora.federation.description import Address, DomainName, Figures
 from fedlora.names import HOST, PORT
@@ -57,5 +60,20 @@ class NodeSettings:
     state: Path
     metrics: Address = ""
     figures: Figures = SitePolicy.figures
-    fab_hashes: tuple[str, ...] = ()
+    fab_hashes: tuple[Annotated[str, matching("[0-9a-f]{64}", "a SHA-256: 64 of 0-9 and a-f")], ...] = ()
     guard: bool = True
+
+    def audit(self, by: str) -> Audit:
+        """Return the site's audit log, to which `by` adds."""
+        return Audit(self.state / FILE, by)
+
+    @property
+    def ca_in_use(self) -> Path:
+        """The CA certificate, or two while it is exchanged, as the running node has loaded it: a copy of the file."""
+        return self.state / "ca-in-use.crt"
+
+    @property
+    def policy_sha256(self) -> str:
+        """What names the supernode's part of the site's policy: the trainer's has a hash of its own."""
+        policy = {"fab-hashes": sorted(self.fab_hashes), "figures": sorted(self.figures), "guard": self.guard}
+        return hashlib.sha256(json.dumps(policy).encode()).hexdigest()

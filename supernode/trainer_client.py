@@ -6,17 +6,22 @@ from typing import TypeVar
 
 import grpc
 
-from fedlora.errors import PolicyError, TrainerError, WireError
+from fedlora.errors import PolicyError, PrivacyError, TrainerError, WireError
 from fedlora.metrics.sample import Sample, read_samples, write_samples
 from fedlora.wire import Header, Payload
 from supernode.trainer import trainer_pb2, trainer_pb2_grpc
 
-__all__ = ["TrainerClient", "magnitudes_of"]
+__all__ = ["TrainerClient", "magnitudes_of", "payload_of"]
 
 Response = TypeVar("Response")
 
 LARGEST_MESSAGE = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-ERRORS = {grpc.StatusCode.PERMISSION_DENIED: PolicyError, grpc.StatusCode.INVALID_ARGUMENT: WireError}
+ERRORS = {
+    grpc.StatusCode.PERMISSION_DENIED: PolicyError,
+    grpc.StatusCode.FAILED_PRECONDITION: PrivacyError,
+    grpc.StatusCode.INVALID_ARGUMENT: WireError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: WireError,  # gRPC's own answer to a message beyond what the trainer takes
+}
 
 
 class TrainerClient:
@@ -51,7 +56,14 @@ class TrainerClient:
     def train(
         self, run: str, epoch: int, round_number: int, adapter: Payload, *, counted: int = 0, seconds: float
     ) -> tuple[Payload, dict[str, float]]:
-        """Train one round; return the update and figures about the work.
+        """Train one round; return the update and figures about the work; parameters as in `update`."""
+        update = self.update(run, epoch, round_number, adapter, counted=counted, seconds=seconds)
+        return payload_of(update), dict(update.figures)
+
+    def update(
+        self, run: str, epoch: int, round_number: int, adapter: Payload, *, counted: int = 0, seconds: float
+    ) -> trainer_pb2.Update:
+        """Train one round; return all of the answer.
 
         `counted` is the last round whose aggregate has an update of this site, 0 for none.
         """
@@ -62,8 +74,8 @@ class TrainerClient:
             adapter=trainer_pb2.Adapter(header=adapter.header.to_json(), blocks=adapter.blocks),
             counted=counted,
         )
-        update = self._call(self._stub.Train, request, seconds)
-        return _payload(update.update), dict(update.figures)
+        update: trainer_pb2.Update = self._call(self._stub.Train, request, seconds)
+        return update
 
     def metrics(self, *, seconds: float) -> list[Sample]:
         """Ask what the trainer takes of its machine."""
@@ -88,6 +100,11 @@ class TrainerClient:
 def magnitudes_of(description: trainer_pb2.Description) -> Payload | None:
     """Return where a described DoRA adapter begins; None of other adapters."""
     return _payload(description.magnitudes) if description.HasField("magnitudes") else None
+
+
+def payload_of(update: trainer_pb2.Update) -> Payload:
+    """Return what an update changes."""
+    return _payload(update.update)
 
 
 def _payload(adapter: trainer_pb2.Adapter) -> Payload:

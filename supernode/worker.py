@@ -15,7 +15,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import httpx
 from flwr.app import Context, Error, Message
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.supercore.constant import TaskType
@@ -54,10 +53,13 @@ class Worker:
         The supernode's Runtime API, ``host:port``.
     secret : bytes
         The secret that the supernode was given.
+    bell : int
+        The reading end of the pipe into which the node writes when a message has come.
     """
 
-    def __init__(self, address: str, secret: bytes) -> None:
+    def __init__(self, address: str, secret: bytes, bell: int) -> None:
         self.address = address
+        self._pauses = TaskPauses(bell)
         self._tasks = self._client(
             RuntimeVersionHttpInterceptor(component_name="SuperExec"),
             SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=_SUPEREXEC_AUTH_METHODS),
@@ -66,12 +68,11 @@ class Worker:
     def serve(self) -> None:
         """Take tasks and answer them, for ever."""
         self._wait_for_supernode()
-        pauses = TaskPauses()
         while True:
             if self._serve_one():
-                pauses.note_task()
+                self._pauses.note_task()
             else:
-                time.sleep(pauses.seconds())
+                self._pauses.wait()
 
     def _wait_for_supernode(self) -> None:
         """Wait until the supernode listens: it starts beside us, and Flower's client waits seconds after a miss."""
@@ -94,8 +95,7 @@ class Worker:
         )
         try:
             self._answer(client)
-        except (httpx.HTTPError, RuntimeError, RunNotRunningException) as error:
-            # This task is lost: its run has ended, or its message runs out at its deadline.
+        except RunNotRunningException as error:  # after anything else the node would wait for an answer for ever
             log.warning("a task could not be finished: %s: %s", type(error).__name__, error)
         finally:
             client.close()
@@ -143,11 +143,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The resident worker of a site.")
     parser.add_argument("--runtime-api-address", required=True)
     parser.add_argument("--superexec-auth-secret-file", type=Path, required=True)
+    parser.add_argument("--bell", type=int, required=True, help="file descriptor that the node writes into")
     arguments = parser.parse_args()
     show()
     _look_often_for_parts()
     log.info("worker %d is ready", os.getpid())
-    Worker(arguments.runtime_api_address, arguments.superexec_auth_secret_file.read_bytes()).serve()
+    secret = arguments.superexec_auth_secret_file.read_bytes()
+    Worker(arguments.runtime_api_address, secret, arguments.bell).serve()
     return 0
 
 

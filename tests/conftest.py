@@ -8,6 +8,8 @@ from unittest import mock
 
 import pytest
 
+from tests.tiny_model import write_tiny_model
+
 REPOSITORY = Path(__file__).parents[1]
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: processes that share cores must not wait spinning
@@ -17,7 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: processes t
 # but each test that starts everything by itself stands for itself. What takes longest begins first: these, then the
 # other files.
 FEDERATIONS = {
-    **dict.fromkeys(("test_survival.py", "test_keeper.py"), "kept"),
+    **dict.fromkeys(("test_survival.py", "test_keeper.py", "test_audit.py"), "kept"),
     **dict.fromkeys(("test_rounds.py", "test_participation.py", "test_identity.py"), "running"),
     **dict.fromkeys(("test_node_commands.py", "test_kills.py", "test_doctor.py", "test_withdrawal.py"), "running"),
     "test_metrics_node.py": "running",
@@ -93,31 +95,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of 2 layers and 32 channels with random weights (seeded) and a byte-level tokenizer, as a folder."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    directory = tmp_path_factory.mktemp("models") / "tiny-llama"
-    bytes_as_text = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {"<|end|>": 0, **{letter: index for index, letter in enumerate(bytes_as_text, 1)}}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(directory)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=512,
-        initializer_range=0.3,  # large enough for logits that an adapter can move
-        eos_token_id=0,
-        bos_token_id=None,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory)
-    return directory
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny-llama")
 
 
 @pytest.fixture(scope="session")

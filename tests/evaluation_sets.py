@@ -1,5 +1,6 @@
-"""The real evaluation sets, for the tests that read them."""
+"""Evaluation sets: where the real ones are, for the tests that read them, and a small one that is made."""
 
+import json
 import shutil
 
 # Of real files: how many items, of which groups, and the beginning of the hash of their ids in order.
@@ -29,3 +30,11 @@ def real_file(real_data, pattern, folder):
     for one in real_data.glob(pattern):
         shutil.copy(one, folder)
     return folder
+
+
+def questions(file, count):
+    """Write a file of so many items of MedMCQA, and return it."""
+    options = {"opa": "up", "opb": "down", "opc": "left", "opd": "right"}
+    rows = [{"id": f"q{n}", "question": f"Where to in case {n}?", "cop": n % 4, **options} for n in range(count)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 
@@ -80,13 +81,19 @@ class Handler(BaseHTTPRequestHandler):
         return None
 
     def _api(self, kind: str, name: str, rest: list[str]) -> None:
-        found = self._find(kind, name, rest[1] if rest else "main")
+        tree = rest[:1] == ["tree"]
+        found = self._find(kind, name, "main" if not rest else rest[1] if tree else "/".join(rest[1:]))
         if found is None:
             return
         commit, files = found
-        if rest and rest[0] == "tree":
+        if tree:
             below = "/".join(rest[2:])
-            self._json([self._entry(key, body) for key, body in files.items() if key.startswith(below)])
+            folders = {str(parent) for key in files for parent in PurePosixPath(key).parents} - {".", below}
+            entries = {key: self._entry(key, body) for key, body in files.items()}
+            entries |= {key: {"type": "directory", "path": key, "size": 0, "oid": "0" * 40} for key in folders}
+            deep = parse_qs(urlsplit(self.path).query).get("recursive", ["false"]) == ["true"]
+            inside = (key for key in sorted(entries) if PurePosixPath(key).is_relative_to(below or "."))
+            self._json([entries[key] for key in inside if deep or str(PurePosixPath(key).parent) == (below or ".")])
         else:
             siblings = [{"rfilename": key, **self._entry(key, body)} for key, body in files.items()]
             self._json({"_id": "0", "id": name, "modelId": name, "sha": commit, "siblings": siblings, "tags": []})

@@ -1,7 +1,7 @@
 """A model that is examined: items in, answers out, by either scoring."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +23,11 @@ from fedlora.errors import EvaluationError
 from fedlora.language_model.encoding import encode, padding
 from fedlora.language_model.prompt import Text, chat_prompt
 
-__all__ = ["Examiner"]
+__all__ = ["Examiner", "Settled", "end_tokens"]
 
 ROWS = 8  # times as many tokens in a batch whose texts go on
+SHORT = 16  # tokens that a text may have which does not
+Settled = Callable[[int, str], bool]  # of a row and its text so far
 
 
 class Examiner:
@@ -64,9 +66,7 @@ class Examiner:
         self.worn: Path | None = None
         self.put_on = 0  # adapters so far
         ends = model.generation_config.eos_token_id if model.generation_config else None
-        own = tokenizer.eos_token_id
-        self.tokenizer_ends: set[int] = {own} if isinstance(own, int) else set()
-        self.model_ends = {ends} if isinstance(ends, int) else set(ends or self.tokenizer_ends)
+        self.tokenizer_ends, self.model_ends = end_tokens(tokenizer, ends)
 
     def wear(self, adapter: Path | None) -> AbstractContextManager[object]:
         """Return a context in which the model has the adapter of the folder `adapter`, or none; one is held at a time.
@@ -119,6 +119,19 @@ class Examiner:
                 return
             yield batch
 
+    def _texts(
+        self, wanted: Sequence[Wanted], settled: Settled, ends: set[int], seeds: Sequence[int] | None = None
+    ) -> Iterator[dict[int, str]]:
+        """Yield the texts that are wanted by their place in `wanted`; with `seeds`, each is drawn by its own."""
+        # Of a text that goes on, each step reads all weights for a token a row: the more rows, the better.
+        batch_tokens = self.batch_tokens * (ROWS if any(one.most > SHORT for one in wanted) else 1)
+        choose = likeliest if seeds is None else sampled(seeds, SAMPLED.temperature, SAMPLED.top_p)
+        yield from Generator(self._reader, self._decode, ends, batch_tokens).generate(wanted, settled, choose)
+
+    def _log_likelihoods(self, asked: Sequence[Asked]) -> Iterator[dict[int, list[float]]]:
+        """Yield the log-likelihoods of each prompt's continuations by its place in `asked`."""
+        yield from log_likelihoods(self._reader, asked, self.batch_tokens)
+
     @property
     def _reader(self) -> Reader:
         return Reader(self.model, padding(self.tokenizer))  # type: ignore[arg-type]
@@ -134,10 +147,7 @@ class Examiner:
             wanted.append(Wanted(prompt[cut:], most))
             cuts.append(cut)
         ends = self.tokenizer_ends if task.most_tokens else self.model_ends
-        # Of a text that goes on, each step reads all weights for a token a row: the more rows, the better.
-        batch_tokens = self.batch_tokens * (ROWS if task.most_tokens else 1)
-        generator = Generator(self._reader, self._decode, ends, batch_tokens)
-        for texts in generator.generate(wanted, lambda row, text: task.settled(items[row], text)):
+        for texts in self._texts(wanted, lambda row, text: task.settled(items[row], text), ends):
             yield [
                 self._answer(items[row], task.extract(items[row], text), len(prompts[row]), cuts[row], text=text)
                 for row, text in texts.items()
@@ -170,13 +180,11 @@ class Examiner:
         most = min(task.most_tokens, self.context)
         wanted = [Wanted(prompt[max(0, len(prompt) - most) :], max(0, most - len(prompt))) for prompt in prompts]
         seeds = [_seed(self.seed, item.id, sample) for item, sample in asked]
-        choose = sampled(seeds, SAMPLED.temperature, SAMPLED.top_p) if drawn else likeliest
-        generator = Generator(self._reader, self._decode, self.tokenizer_ends, self.batch_tokens * ROWS)
 
         def settled(row: int, text: str) -> bool:
             return task.settled(asked[row][0], text)
 
-        for texts in generator.generate(wanted, settled, choose):
+        for texts in self._texts(wanted, settled, self.tokenizer_ends, seeds if drawn else None):
             yield [(*asked[row], text) for row, text in texts.items()]
 
     def _likeliest(self, task: ChoiceTask, items: Sequence[Item]) -> Iterator[list[Answer]]:
@@ -197,7 +205,7 @@ class Examiner:
             lengths.append(ones[0].answer_start)
             cuts.append(max(0, ones[0].answer_start + longest - self.context))
             asked.append(Asked(ones[0].prompt(self.context - longest), [one.answer for one in ones]))
-        for found in log_likelihoods(self._reader, asked, self.batch_tokens):
+        for found in self._log_likelihoods(asked):
             batch = []
             for row, values in found.items():
                 item = items[row]
@@ -221,6 +229,13 @@ class Examiner:
 
     def _decode(self, tokens: list[int]) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+
+def end_tokens(tokenizer: PreTrainedTokenizerBase, ends: int | list[int] | None) -> tuple[set[int], set[int]]:
+    """Return the tokens that end a text by the tokenizer, and by the model's `ends`; without those, both are one."""
+    own = tokenizer.eos_token_id
+    by_tokenizer = {own} if isinstance(own, int) else set()
+    return by_tokenizer, {ends} if isinstance(ends, int) else set(ends or by_tokenizer)
 
 
 def _seed(seed: int, item: str, sample: int) -> int:

@@ -34,7 +34,13 @@ def exam_item(identity: object, instruction: str, question: object, choices: Seq
 
 
 def exam_task(
-    name: str, title: str, read: Callable[[Path], Sequence[Item]], hub: str, split: str, subset: str = ""
+    name: str,
+    title: str,
+    read: Callable[[Path], Sequence[Item]],
+    hub: str,
+    split: str,
+    subset: str = "",
+    revision: str = "main",
 ) -> ChoiceTask:
     """Return a task of lettered options."""
     return ChoiceTask(
@@ -44,6 +50,7 @@ def exam_task(
         hub=hub,
         subset=subset,
         split=split,
+        revision=revision,
         read=read,
         prompt=multiple_choice,
         extract=first_letter,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evaluator.tasks.item import Item, check
+from evaluator.tasks.item import CONVERTED, Item, check
 from evaluator.tasks.rows import field, quarter, read_rows
 from evaluator.tasks.sentiments import sentiment_item, sentiment_task
 from fedlora.errors import EvaluationError
@@ -47,4 +47,4 @@ def _lines(file: Path) -> list[Mapping[str, Any]]:
     return [{"sentence": sentence, "label": label} for sentence, _, label in split]
 
 
-FPB = sentiment_task("fpb", "FPB", read, "takala/financial_phrasebank", "train", "sentences_50agree")
+FPB = sentiment_task("fpb", "FPB", read, "takala/financial_phrasebank", "train", "sentences_50agree", CONVERTED)

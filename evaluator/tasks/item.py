@@ -6,9 +6,12 @@ from pathlib import Path
 
 from fedlora.errors import EvaluationError
 
-__all__ = ["LETTERS", "ChoiceTask", "Item", "check"]
+__all__ = ["CONVERTED", "LETTERS", "ChoiceTask", "Item", "check"]
 
 LETTERS = ("A", "B", "C", "D")
+CONVERTED = (
+    "refs/convert/parquet"  # the hub's own conversion of sets that are programs, which `datasets` 4 does not run
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class ChoiceTask:
         Prompt and generated text together; 0 where the reference generates as many tokens as the right label has.
     groups : tuple of str
         The groups that make the task's columns on the board; others are reported apart. Empty for all items at once.
+    revision : str
+        Of the hub's set.
     """
 
     name: str
@@ -81,6 +86,12 @@ class ChoiceTask:
     settled: Callable[[Item, str], bool]
     most_tokens: int = 0
     groups: tuple[str, ...] = ()
+    revision: str = "main"
+
+    @property
+    def converted(self) -> bool:
+        """Whether the revision is the hub's own conversion, in which subsets are folders."""
+        return self.revision == CONVERTED
 
     @property
     def scorings(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def read(file: Path) -> list[Item]:
 
 def _first(rows: Sequence[Mapping[str, Any]], file: Path) -> int:
     """Return the number of the first option."""
-    return 1 if max(int(field(row, file, "cop")) for row in rows) == len(OPTIONS) else 0
+    return 1 if max((int(field(row, file, "cop")) for row in rows), default=0) == len(OPTIONS) else 0
 
 
 def _item(row: Mapping[str, Any], first: int, file: Path) -> Item:

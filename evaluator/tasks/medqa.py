@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.tasks.exams import LICENSING, exam_item, exam_task
-from evaluator.tasks.item import LETTERS, Item, check
+from evaluator.tasks.item import CONVERTED, LETTERS, Item, check
 from evaluator.tasks.rows import field, read_rows
 
 __all__ = ["MEDQA"]
@@ -31,4 +31,4 @@ def _item(number: int, row: Mapping[str, Any], place: str) -> Item:
     )
 
 
-MEDQA = exam_task("medqa", "MedQA", read, "bigbio/med_qa", "test", "med_qa_en_4options_source")
+MEDQA = exam_task("medqa", "MedQA", read, "bigbio/med_qa", "test", "med_qa_en_4options_source", CONVERTED)

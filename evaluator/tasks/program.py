@@ -101,6 +101,7 @@ class CodeTask:
     domain: str = "code"
 
     groups: tuple[str, ...] = ()
+    converted = False
 
     @property
     def scorings(self) -> tuple[str, ...]:

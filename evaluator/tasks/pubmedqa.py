@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from evaluator.tasks.item import ChoiceTask, Item, check
+from evaluator.tasks.item import CONVERTED, ChoiceTask, Item, check
 from evaluator.tasks.likelihood_prompts import abstract
 from evaluator.tasks.reference import at_once, statement, whole_word
 from evaluator.tasks.rows import field, read_rows
@@ -61,6 +61,7 @@ PUBMEDQA = ChoiceTask(
     hub="bigbio/pubmed_qa",
     subset="pubmed_qa_labeled_fold0_source",
     split="test",
+    revision=CONVERTED,
     read=read,
     prompt=statement,
     extract=whole_word,

@@ -24,7 +24,13 @@ def sentiment_item(identity: str, of: str, text: str, gold: str) -> Item:
 
 
 def sentiment_task(
-    name: str, title: str, read: Callable[[Path], Sequence[Item]], hub: str, split: str, subset: str = ""
+    name: str,
+    title: str,
+    read: Callable[[Path], Sequence[Item]],
+    hub: str,
+    split: str,
+    subset: str = "",
+    revision: str = "main",
 ) -> ChoiceTask:
     """Return a finance task."""
     return ChoiceTask(
@@ -34,6 +40,7 @@ def sentiment_task(
         hub=hub,
         subset=subset,
         split=split,
+        revision=revision,
         read=read,
         prompt=sentiment,
         extract=sentiment_of,

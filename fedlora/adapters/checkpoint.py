@@ -14,6 +14,7 @@ __all__ = [
     "CHECKPOINTS",
     "LAYOUT",
     "NOTE",
+    "ROUND_NAME",
     "CheckpointNote",
     "changed_files",
     "checkpoint_folders",
@@ -25,7 +26,7 @@ __all__ = [
 LAYOUT = 1  # version of the folder's layout
 NOTE = "checkpoint.json"
 CHECKPOINTS = "checkpoints"  # in the folder of a run
-NAME = re.compile(r"round-(\d{4,})")
+ROUND_NAME = re.compile(r"round-(\d{4,})")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def checkpoint_folders(directory: Path) -> list[tuple[int, Path]]:
     """Return round and folder of every checkpoint below `directory`, the newest first."""
     if not directory.is_dir():
         return []
-    named = ((NAME.fullmatch(entry.name), entry) for entry in directory.iterdir())
+    named = ((ROUND_NAME.fullmatch(entry.name), entry) for entry in directory.iterdir())
     return sorted(((int(match[1]), entry) for match, entry in named if match), reverse=True)
 
 

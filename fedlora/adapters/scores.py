@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedlora.adapters.checkpoint import checkpoint_folders
 from fedlora.config import from_mapping
 from fedlora.errors import AdapterError, ConfigurationError
 
 __all__ = ["Score", "Scores", "benchmark_scores", "read_scores"]
+
+
+APART = "other"  # MMLU's fourth group
 
 
 @dataclass(frozen=True)
@@ -72,28 +76,39 @@ def read_scores(file: Path) -> Scores:
 
 
 def benchmark_scores(folder: Path) -> dict[tuple[str, str], float]:
-    """Return what ``fedlora benchmark run`` has left in `folder` of the base model and of the newest round.
+    """Return what ``fedlora benchmark run`` has left in `folder`: of the base model, and the newest round's.
 
     Returns
     -------
     dict
-        Accuracy from 0 to 1 by model, ``base`` or ``adapted``, and by benchmark and scoring, as ``tfns by likelihood``.
+        Accuracy from 0 to 1 by model, ``base`` or ``adapted``, and by column of the board and scoring, as ``tfns by
+        likelihood`` or ``mmlu stem by likelihood``.
 
     Raises
     ------
     AdapterError
         If a file there is something else.
     """
-    rounds = sorted(entry for entry in folder.glob("round-*") if entry.is_dir())
-    found: dict[tuple[str, str], float] = {}
-    for model, results in (("base", folder / "base"), *(("adapted", entry) for entry in rounds[-1:])):
-        for file in sorted(results.glob("*/*/score.json")):
-            try:
-                accuracy = float(json.loads(file.read_text(encoding="utf-8"))["accuracy"]["value"])
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise AdapterError(f"{file} holds no score of a benchmark: {type(error).__name__}: {error}") from error
-            found[model, f"{file.parents[1].name} by {file.parent.name}"] = accuracy
+    found = {("base", name): value for file in _score_files(folder / "base") for name, value in _columns(file)}
+    for _, results in reversed(checkpoint_folders(folder)):  # of the newest, which is under way, some may be missing
+        found |= {("adapted", name): value for file in _score_files(results) for name, value in _columns(file)}
     return found
+
+
+def _score_files(results: Path) -> list[Path]:
+    return sorted(results.glob("*/*/score.json"))
+
+
+def _columns(file: Path) -> list[tuple[str, float]]:
+    """Return the accuracy in a file, or those of its groups but the one that no board counts."""
+    task, scoring = file.parents[1].name, file.parent.name
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        groups = document.get("groups", {})
+        parts = {f"{task} {name}": one for name, one in groups.items() if name != APART} or {task: document["accuracy"]}
+        return [(f"{name} by {scoring}", float(one["value"])) for name, one in parts.items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AdapterError(f"{file} holds no score of a benchmark: {type(error).__name__}: {error}") from error
 
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,15 @@ import typer.core
 
 import fedlora
 from fedlora.cli.adapter import application as adapter
+from fedlora.cli.audit import application as audit
+from fedlora.cli.backup import backup, restore
 from fedlora.cli.benchmark import application as benchmark
 from fedlora.cli.bundle import application as bundle
 from fedlora.cli.checkpoint import application as checkpoint
 from fedlora.cli.config import application as config
 from fedlora.cli.demo import demo
 from fedlora.cli.down import down
+from fedlora.cli.drill import application as drill
 from fedlora.cli.init import init
 from fedlora.cli.leaderboard import application as leaderboard
 from fedlora.cli.model import application as model
@@ -72,6 +75,8 @@ application.command(epilog="Example: fedlora up federation.toml")(up)
 application.command(epilog="Example: fedlora status federation.toml --format json")(status)
 application.command(epilog="Example: fedlora top --interval 5")(top)
 application.command(epilog="Example: fedlora down federation.toml")(down)
+application.command(epilog="Example: fedlora backup backups/monday federation.toml")(backup)
+application.command(epilog="Example: fedlora restore backups/monday federation.toml")(restore)
 application.add_typer(config, name="config")
 application.add_typer(run, name="run")
 application.add_typer(recipe, name="recipe")
@@ -86,6 +91,8 @@ application.add_typer(pki, name="pki")
 application.add_typer(bundle, name="bundle")
 application.add_typer(render, name="render")
 application.add_typer(node, name="node")
+application.add_typer(drill, name="drill")
+application.add_typer(audit, name="audit")
 application.command(epilog="Example: fedlora demo --domain finance --rounds 2 --format json")(demo)
 
 

@@ -11,7 +11,7 @@ from fedlora.config import Problem
 from fedlora.federation.strategy_checks import check_strategy
 from fedlora.rules import suggestion
 
-__all__ = ["check"]
+__all__ = ["check", "missing_for_privacy"]
 
 Values = Mapping[str, Any]
 # What stands beside the sites' folders in that of the federation's state.
@@ -29,6 +29,7 @@ def check(values: Values) -> list[Problem]:
     problems += _ports(values, sites)
     problems += _known_recipes(values, sites, names)
     problems += _ranks(sites, [recipe for _, recipe in recipes])
+    problems += _privacy(sites)
     problems += _run(values, [site for _, site in sites], names)
     wanted = values["run"]["recipe"] or (names[0] if names else None)
     problems += check_strategy(
@@ -38,6 +39,15 @@ def check(values: Values) -> list[Problem]:
     if first is not None and most is not None and most < first:
         problems.append(Problem("keeper.most-pause", f"{most} is below first-pause {first}"))
     return problems
+
+
+def missing_for_privacy(clip_norm: float, noise_multiplier: float, epsilon_limit: float) -> str:
+    """Say what a policy lacks for the noise or the limit that it sets; empty if nothing."""
+    if noise_multiplier and not clip_norm:
+        return f"noise-multiplier is {noise_multiplier:g} and clip-norm is 0: noise hides nothing of unbounded updates"
+    if epsilon_limit and not noise_multiplier:
+        return f"epsilon-limit is {epsilon_limit:g} and noise-multiplier is 0: without noise there is no epsilon"
+    return ""
 
 
 def _tables(value: Any) -> list[Values]:
@@ -106,6 +116,13 @@ def _ranks(sites: list[tuple[int, Values]], recipes: list[Values]) -> Iterator[P
             if most and rank and rank > most and recipe["adapter"] == "dora" and (not allowed or name in allowed):
                 path = f"site[{number}].policy.most-rank"
                 yield Problem(path, f"{most} is below the rank {rank} of {name!r}, and a DoRA adapter is trained whole")
+
+
+def _privacy(sites: list[tuple[int, Values]]) -> Iterator[Problem]:
+    for number, site in sites:
+        given = [site["policy"][key] for key in ("clip-norm", "noise-multiplier", "epsilon-limit")]
+        if None not in given and (missing := missing_for_privacy(*given)):
+            yield Problem(f"site[{number}].policy", missing)
 
 
 def _run(values: Values, sites: list[Values], names: list[str]) -> Iterator[Problem]:

@@ -74,6 +74,9 @@ Payload = Annotated[
 ]
 Amount = float | Literal["default"]
 Whole = int | Literal["default"]
+BELOW_ONE = Rule(
+    "a number above 0 and below 1", lambda value: 0 < value < 1, {"exclusiveMinimum": 0, "exclusiveMaximum": 1}
+)
 AddressBlock = Annotated[str, Rule("an IPv4 address block, as 203.0.113.0/28", _is_address_block)]
 Sha256 = Annotated[str, matching("(?:[0-9a-f]{64})?", 'a SHA-256: 64 of 0-9 and a-f; or ""')]
 Text = Annotated[str, Rule("a text that is not empty", lambda value: value != "", {"minLength": 1})]
@@ -160,6 +163,19 @@ class SitePolicy:
         the rest is sent back as it came. 0 for the recipe's.
     codecs : tuple of str
         Codecs in which adapters may come and updates may leave.
+    clip_norm : float
+        Euclidean norm at which an update is cut off before it leaves; 0 for none. See docs/privacy.md for this and the
+        next three.
+    noise_multiplier : float
+        Standard deviation of the noise on each value of an update, in clip norms; 0 for no noise.
+    epsilon_limit : float
+        Largest epsilon of all updates together, over all runs; beyond it the trainer refuses. 0 for no limit.
+    delta : float
+        The delta that goes with each epsilon.
+    most_updates : int
+        Updates that the trainer gives in all, over all runs; 0 for no limit.
+    most_runs : int
+        Runs that the trainer opens in all, each a few files on its disk; 0 for no limit.
     """
 
     recipes: tuple[str, ...] = ()
@@ -168,6 +184,12 @@ class SitePolicy:
     figures: Figures = SITE_AREAS
     most_rank: CountOrNone = 0
     codecs: tuple[CodecName, ...] = CODECS
+    clip_norm: Annotated[float, at_least(0.0)] = 0.0
+    noise_multiplier: Annotated[float, at_least(0.0)] = 0.0
+    epsilon_limit: Annotated[float, at_least(0.0)] = 0.0
+    delta: Annotated[float, BELOW_ONE] = 1e-6
+    most_updates: CountOrNone = 0
+    most_runs: CountOrNone = 1000
 
 
 @dataclass(frozen=True)
@@ -243,6 +265,8 @@ class RunDefaults:
         How updates become bytes. What a lossy codec leaves out of one, a site adds to its next.
     broadcast_codec : str
         How the global adapter becomes bytes; sites train from what they receive.
+    largest_update_norm : float
+        Largest Euclidean norm of a site's update; longer ones are refused. 0 for no limit.
     budget : float or "board"
         Payload of the whole run in MB, both directions; 0 for no limit, "board" for the leaderboard's 200,000.
     budget_rounds : int
@@ -281,6 +305,7 @@ class RunDefaults:
     extensions: CountOrNone = 0
     upload_codec: CodecName = "fp32"
     broadcast_codec: CodecName = "fp32"
+    largest_update_norm: Annotated[float, at_least(0.0)] = 0.0
     budget: Payload = 0.0
     budget_rounds: CountOrNone = 0
     budget_hours: Annotated[float, at_least(0.0)] = 0.0

@@ -62,6 +62,12 @@ def trainer_settings(federation: Federation, site: Site, places: SitePlaces, bas
             "figures": site.policy.figures,
             "most-rank": site.policy.most_rank,
             "codecs": site.policy.codecs,
+            "clip-norm": site.policy.clip_norm,
+            "noise-multiplier": site.policy.noise_multiplier,
+            "epsilon-limit": site.policy.epsilon_limit,
+            "delta": site.policy.delta,
+            "most-updates": site.policy.most_updates,
+            "most-runs": site.policy.most_runs,
         },
     }
 

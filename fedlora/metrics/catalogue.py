@@ -35,6 +35,7 @@ LABELS = {
     "direction": "`down` to the sites, `up` from them",
     "domain": "what a site's records are about",
     "flower": "version of Flower",
+    "figure": "by what an update is an outlier: `norm`, `cosine` or `copy`",
     "gpu": "number of the GPU, from 0",
     "kit": "version of fedlora",
     "model": "`base`, or `adapted` with the run's newest adapter",
@@ -87,6 +88,10 @@ class Metric:
 LEDGER = "From the run's ledger."
 NODE_BYTES = "Counted at the node, kept in its state folder over restarts."
 PROC = "From /proc, for the part's process and all below it."
+PRIVACY = (
+    "From the trainer's privacy ledger, kept over restarts; of updates with noise, by the delta of the site's policy. "
+    "Absent without noise."
+)
 NVML = "From NVIDIA's management library (NVML), by the trainer."
 
 CATALOGUE = (
@@ -339,6 +344,30 @@ CATALOGUE = (
         LEDGER + " Absent where that update told none.",
     ),
     Metric(
+        "fedlora_update_norm",
+        "gauge",
+        Area.TRAINING,
+        ("run", "node"),
+        "Euclidean norm of a node's newest update",
+        LEDGER + " Of updates that were refused for their norm as well.",
+    ),
+    Metric(
+        "fedlora_update_cosine",
+        "gauge",
+        Area.TRAINING,
+        ("run", "node"),
+        "Median of the cosines of a node's newest update to the other nodes' of its round",
+        LEDGER + " From sketches, off by about 0.016. Absent where there was no other one.",
+    ),
+    Metric(
+        "fedlora_update_outliers_total",
+        "counter",
+        Area.TRAINING,
+        ("run", "node", "figure"),
+        "Updates of a node that were far from the others of their round, and counted all the same",
+        LEDGER + " By norm or cosine from 5 updates on; copy: it points where another node's does.",
+    ),
+    Metric(
         "fedlora_round_training_loss",
         "gauge",
         Area.TRAINING,
@@ -395,6 +424,52 @@ CATALOGUE = (
         "By the evaluator, from `scores.json` and `benchmarks/` in the run's folder: of the base model and of the "
         "newest round that was scored; n and intervals stand there.",
         needs="evaluator",
+    ),
+    Metric(
+        "fedlora_run_epsilon",
+        "gauge",
+        Area.HEALTH,
+        ("run", "node"),
+        "What a node's updates to a run tell of its shard, as differential privacy counts it",
+        PRIVACY,
+        told=True,
+    ),
+    Metric(
+        "fedlora_site_epsilon",
+        "gauge",
+        Area.HEALTH,
+        ("node",),
+        "The same of all updates of a node to all runs",
+        PRIVACY,
+        told=True,
+    ),
+    Metric(
+        "fedlora_site_epsilon_limit",
+        "gauge",
+        Area.HEALTH,
+        ("node",),
+        "Epsilon beyond which a node's trainer refuses; absent where there is no limit",
+        "From the site's policy.",
+        told=True,
+    ),
+    Metric(
+        "fedlora_site_updates_total",
+        "counter",
+        Area.HEALTH,
+        ("node",),
+        "Updates that a node's trainer has given, to all runs, the same one again not counted",
+        "From the trainer's privacy ledger, kept over restarts.",
+        told=True,
+    ),
+    Metric(
+        "fedlora_trainer_refusals_total",
+        "counter",
+        Area.HEALTH,
+        ("node", "name"),
+        "Calls that a node's trainer did not do since its start, by the error that they were answered with",
+        "By the trainer; `UnforeseenError` for one that nobody named. Leaves out messages that gRPC refuses as too "
+        "large, and calls that did not reach it.",
+        told=True,
     ),
     # --- resources ---
     Metric(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from fedlora.domains import DOMAINS
+from fedlora.errors import by_name
 from fedlora.metrics.catalogue import metric
 from fedlora.names import NAME
 
@@ -23,6 +24,7 @@ TOLD = {
     "domain": "|".join(DOMAINS),
     "flower": VERSION,
     "gpu": "[0-9]{1,2}",
+    "name": "|".join((*sorted(by_name()), "UnforeseenError")),
     "kit": VERSION,
     "part": "supernode|trainer",
     "run": NAME,

@@ -18,6 +18,8 @@ from fedlora.pki.secret_files import previous
 
 __all__ = [
     "Role",
+    "ca_certificates",
+    "ca_fingerprints",
     "certificate_sha256",
     "check_time",
     "describe_key",
@@ -75,6 +77,28 @@ def read_certificate(file: Path) -> x509.Certificate:
         If the file is none.
     """
     return _read(file, "certificate", x509.load_pem_x509_certificate)
+
+
+def ca_fingerprints(file: Path) -> list[str]:
+    """Return the SHA-256 of each CA certificate in a file; while a CA is being exchanged, that of both.
+
+    Raises
+    ------
+    CredentialError
+        If the file holds none.
+    """
+    return [certificate_sha256(one) for one in ca_certificates(file)]
+
+
+def ca_certificates(file: Path) -> list[x509.Certificate]:
+    """Read the CA certificates in a file: one, or two while a CA is being exchanged, the one that signs first.
+
+    Raises
+    ------
+    CredentialError
+        If the file holds none.
+    """
+    return _read(file, "certificate", x509.load_pem_x509_certificates)
 
 
 def read_ca_certificate(file: Path, sha256: str = "") -> x509.Certificate:

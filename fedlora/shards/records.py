@@ -10,6 +10,7 @@ from typing import Any
 
 from fedlora.domains import Domain
 from fedlora.errors import ShardError
+from fedlora.log import printable
 from fedlora.shards.rows import Row, iterate_rows
 
 __all__ = ["Fault", "Record", "make_record", "read_records", "record_line", "to_record", "to_records", "write_records"]
@@ -98,7 +99,7 @@ def make_record(row: Mapping[str, Any], domain: Domain) -> Record:
         schemas = "instruction, output and perhaps input"
         if domain.sentiment_labels:
             schemas += ", or text and label"
-        found = ", ".join(map(str, row)) or "no fields"
+        found = printable(", ".join(map(str, row))) or "no fields"
         raise Fault("missing", f"field {missing[0]!r} is missing; a record holds {schemas}; found: {found}")
     asked = row["input"] if "input" in row and row["input"] is not None else ""
     _check_text(asked, "input")

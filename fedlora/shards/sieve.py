@@ -7,6 +7,7 @@ from typing import Any
 
 from fedlora.domains import Domain
 from fedlora.errors import ShardError
+from fedlora.log import printable
 from fedlora.shards.leaks import LeakCheck
 from fedlora.shards.manifest import FIELDS
 from fedlora.shards.preparation import LeftOut, Preparation, name_of
@@ -107,7 +108,7 @@ class Sieve:
         if self.id_field is None:
             return ""
         if self.id_field not in row:
-            found = ", ".join(map(str, row))
+            found = printable(", ".join(map(str, row)))
             if set(row) == set(FIELDS):
                 found += " (a shard keeps no other; divide the file that it was made from)"
             raise Fault("no_id", f"field {self.id_field!r} is missing; found: {found}")

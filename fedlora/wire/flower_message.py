@@ -25,6 +25,7 @@ __all__ = ["WITHDRAWAL", "Answer", "Request", "read_answer", "read_request", "wr
 STATUSES = ("ok", "refused", "failed")
 JSON, HEADER, BYTES = "json", "header", "bytes"  # keys of records
 BLOCK = "block-"
+LONGEST_REASON = 4000  # characters that are kept of what a site says
 WITHDRAWAL = "withdrawal"  # field of an answer by which a site says that it is paused or has left
 
 
@@ -113,12 +114,21 @@ def read_answer(records: RecordDict) -> Answer:
     figures = body.get("figures")
     if not isinstance(figures, dict):
         raise WireError("answer has no figures")
-    numbers = {
-        name: float(value)
-        for name, value in figures.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    return Answer(status, reason, fields, numbers, _payload(records, "answer"))
+    numbers = {name: number for name, value in figures.items() if (number := _number(value)) is not None}
+    return Answer(status, _told(reason), fields, numbers, _payload(records, "answer"))
+
+
+def _number(value: Any) -> float | None:
+    """Return a figure as a number; None of what is none, or is beyond what one can be."""
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    except OverflowError:
+        return None
+
+
+def _told(reason: str) -> str:
+    """Return a reason as a ledger takes it: of a bounded length, and without halves of characters."""
+    return reason[:LONGEST_REASON].encode("utf-8", "replace").decode()
 
 
 def _records(key: str, body: Mapping[str, Any], payload: Payload | None) -> RecordDict:

@@ -77,7 +77,7 @@ class Header:
         """
         try:
             fields: Any = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise WireError(f"header is not JSON: {error}") from error
         hints = get_type_hints(cls)
         if not isinstance(fields, dict) or set(fields) != set(hints):

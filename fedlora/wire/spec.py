@@ -22,6 +22,8 @@ Vector = npt.NDArray[np.float32]  # one adapter: all tensors of a spec, flat, in
 KINDS: tuple[str, ...] = get_args(AdapterKind)
 MAGNITUDE = ".lora_magnitude_vector"  # how PEFT ends the names of DoRA's magnitudes
 MOST_TENSORS = 100_000
+MOST_DIMENSIONS = 8
+LONGEST_TEXT = 4096
 MOST_VALUES = 2**31  # 8 GiB of fp32, forty times a rank-64 adapter of a 70B model
 
 
@@ -84,6 +86,16 @@ class AdapterSpec:
             raise WireError("spec's tensors are not sorted by name, or one stands twice")
         if any(dimension < 1 for tensor in self.tensors for dimension in tensor.shape):
             raise WireError("spec has a tensor with an empty dimension")
+        # Before sizes are computed: the product of a million large numbers takes hours.
+        if any(
+            len(tensor.shape) > MOST_DIMENSIONS or max(tensor.shape, default=0) > MOST_VALUES for tensor in self.tensors
+        ):
+            raise WireError(
+                f"spec has a tensor of more than {MOST_DIMENSIONS} dimensions, or of one beyond {MOST_VALUES}"
+            )
+        texts = (*names, *(text for text in vars(self).values() if isinstance(text, str)))
+        if not all(text.isprintable() and len(text) <= LONGEST_TEXT for text in texts):
+            raise WireError(f"spec has a text that is not printable, or longer than {LONGEST_TEXT} characters")
         if self.size > MOST_VALUES:
             raise WireError(f"spec has {self.size} values; allowed: at most {MOST_VALUES}")
 
@@ -136,8 +148,9 @@ class AdapterSpec:
             )
             alpha = int(fields.pop("alpha"))
             return cls(tensors=tensors, alpha=alpha, **{key: str(value) for key, value in fields.items()})
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-            raise WireError(f"spec cannot be read: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+            said = str(error).encode("ascii", "backslashreplace").decode()  # it may quote halves of characters
+            raise WireError(f"spec cannot be read: {said}") from error
 
     def views(self, vector: Vector) -> Iterator[tuple[str, Vector]]:
         """Yield name and shaped view of each tensor in `vector`, a flat array of ``size`` values."""

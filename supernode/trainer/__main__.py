@@ -1,5 +1,6 @@
 """The trainer's program: ``python -m supernode.trainer trainer.toml``."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -11,11 +12,14 @@ from fedlora.log import report, show
 from fedlora.processes import until_signalled
 from supernode.trainer.confinement import deny_network
 from supernode.trainer.settings import TrainerSettings
+from supernode.trainer.watchdog import Pulse, watched
+
+log = logging.getLogger("fedlora.trainer")
 
 
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
-    log = show()
+    show()
     try:
         check_rendered_version()
         settings = read_toml(TrainerSettings, Path(arguments[0]))
@@ -25,12 +29,21 @@ def main(arguments: list[str]) -> int:
         os.environ.update(THP_MEM_ALLOC_ENABLE="1")  # large tensors on huge pages: fewer faults and look-ups
         os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_PROGRESS_BARS="1", TRANSFORMERS_VERBOSITY="error")
         deny_network()
+        return watched(lambda pulse: _serve(settings, pulse), step_seconds=settings.step_seconds)
+    except (FedloraError, OSError) as error:
+        return report(error)
+
+
+def _serve(settings: TrainerSettings, pulse: Pulse) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    try:
         from supernode.trainer.service import serve
 
-        server = serve(settings)
+        server = serve(settings, pulse)
     except (FedloraError, OSError) as error:
         return report(error)
     log.info("site %s: trainer is ready", settings.site)
+    pulse.start()
     until_signalled().wait()
     server.stop(grace=2).wait()
     return 0

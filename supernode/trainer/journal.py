@@ -9,10 +9,12 @@ from typing import Any, Literal
 from fedlora.errors import PolicyError, TrainerError
 from fedlora.folders import check_room, replace_durably
 
-__all__ = ["Journal", "Opening", "Turn", "room"]
+__all__ = ["Carried", "Journal", "Opening", "Turn", "room"]
 
-Carried = Literal["moments", "residue"]  # of the optimiser; of what a lossy codec has left out
+# Of the optimiser; of what a lossy codec has left out, of bare updates and of noised ones.
+Carried = Literal["moments", "residue", "noised-residue"]
 MOST_RUN_NAME = 64
+RUN_FILE = 32  # characters of the file names of a run
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,21 @@ class Journal:
         """
         check_room(self.directory, room(update_bytes), TrainerError)
 
-    def open_epoch(self, run: str, epoch: int, opening: Opening) -> None:
+    def open_epoch(self, run: str, epoch: int, opening: Opening, *, most_runs: int = 0) -> None:
         """Note that `epoch` of `run` has begun, and with what.
 
         Raises
         ------
         PolicyError
-            If a newer epoch has begun before: its coordinator has been replaced.
+            If a newer epoch has begun before: its coordinator has been replaced; or if the run is new, and so many
+            were opened before as the policy allows in all, where that is not 0.
         """
         known = self._read(run)
+        if not known and 0 < most_runs <= (opened := len(list(self.directory.glob(f"{'?' * RUN_FILE}.json")))):
+            raise PolicyError(
+                f"run {run} would be one more than the {opened} runs that this site has opened; its "
+                f"policy's most-runs is {most_runs}"
+            )
         if epoch < known.get("epoch", 0):
             raise PolicyError(f"epoch {epoch} of run {run} is over: epoch {known['epoch']} has begun")
         self._write(run, {**known, "epoch": epoch, "opening": asdict(opening)})
@@ -184,4 +192,4 @@ def _file_name(run: str) -> str:
     """Return a file name for a run whose name came over the network and is not to be trusted as one."""
     if not run or len(run) > MOST_RUN_NAME:
         raise PolicyError(f"a run's name has 1 to {MOST_RUN_NAME} characters, not {len(run)}")
-    return hashlib.sha256(run.encode()).hexdigest()[:32]
+    return hashlib.sha256(run.encode()).hexdigest()[:RUN_FILE]

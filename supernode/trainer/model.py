@@ -118,6 +118,14 @@ class AdapterModel:
             values[_part(tensor)] = tensor.float().cpu().numpy()
         return vector
 
+    @property
+    def held(self) -> Vector:
+        """1 for each of the spec's values that a round may train here, all up to the rank; 0 for the others."""
+        held: Vector = np.zeros(self.spec.size, dtype=np.float32)
+        for (_, tensor), (_, values) in zip(self._tensors(), self.spec.views(held), strict=True):
+            values[_part(tensor)] = 1
+        return held
+
     @torch.no_grad()
     def change(self, vector: Vector) -> Vector:
         """Return what the adapter has changed of `vector`, that it was loaded from; what is not trained is zero."""

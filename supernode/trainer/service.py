@@ -3,21 +3,22 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
-from functools import wraps
-from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 import grpc
 import numpy as np
 
 from fedlora.domains import domain
-from fedlora.errors import FedloraError, PolicyError, TrainerError, WireError
+from fedlora.errors import PolicyError, TrainerError, WireError
 from fedlora.language_model import BaseModel
+from fedlora.language_model.adapter_shapes import adapter_tensors
 from fedlora.language_model.encoding import padding
 from fedlora.metrics import Sample
 from fedlora.metrics.processes import process_samples
+from fedlora.names import check_name
 from fedlora.phases import Phase, Stopwatch, figure
 from fedlora.recipes import Recipe, frozen_factor
 from fedlora.wire import AdapterSpec, Header, Payload, check, codec_named, decode, encode
@@ -30,22 +31,21 @@ from supernode.trainer.journal import Carried, Journal, Opening, Turn
 from supernode.trainer.model import AdapterModel
 from supernode.trainer.optimizer import moments_of, new_optimizer
 from supernode.trainer.out_of_memory import give_back
+from supernode.trainer.privacy_ledger import PrivacyLedger
+from supernode.trainer.protection import Protection
+from supernode.trainer.refusals import Refusals, answering
 from supernode.trainer.resident_model import ResidentModel
 from supernode.trainer.settings import Policy, TrainerSettings
 from supernode.trainer.token_cache import ShardContent, TokenCache
 from supernode.trainer.training import RoundFigures, train_round
+from supernode.trainer.watchdog import Pulse
 
 __all__ = ["LARGEST_MESSAGE", "ResidentTrainer", "TrainerService", "serve"]
 
 LARGEST_MESSAGE = 2**31 - 1
+PLACES = 3  # calls that use the model or wait for it
+LONGEST_SECONDS = 30 * 24 * 3600  # of a call
 log = logging.getLogger("fedlora.trainer")
-
-# Which answer an error becomes. Its text is public: it names values that the caller sent or that the policy lists.
-STATUS = {PolicyError: grpc.StatusCode.PERMISSION_DENIED, WireError: grpc.StatusCode.INVALID_ARGUMENT}
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
-Service = TypeVar("Service")
 
 
 class ResidentTrainer:
@@ -155,34 +155,6 @@ class ResidentTrainer:
         return sum(counted) if len(counted) == self.settings.gpus else None
 
 
-def _answering(
-    call: Callable[Concatenate[Service, Arguments], Result],
-) -> Callable[Concatenate[Service, Arguments], Result]:
-    """Turn what `call` raises into a gRPC status; of the unforeseen only the name leaves: its text may quote a row."""
-
-    @wraps(call)
-    def answered(self: Service, /, *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
-        try:
-            return call(self, *arguments, **named)
-        except FedloraError as error:
-            log.warning("%s: %s", call.__name__, error)
-            status, reason = STATUS.get(type(error), grpc.StatusCode.ABORTED), str(error)
-        except Exception as error:
-            log.exception("%s failed", call.__name__)
-            status, reason = (
-                grpc.StatusCode.INTERNAL,
-                f"{type(error).__name__} in the trainer; see the site's log",
-            )
-        _abort(arguments[1], status, reason)
-
-    return answered
-
-
-def _abort(context: Any, status: grpc.StatusCode, reason: str) -> NoReturn:
-    context.abort(status, reason)
-    raise AssertionError("abort raises")
-
-
 class TrainerService(trainer_pb2_grpc.TrainerServicer):
     """The contract of ``trainer.proto``, in front of a `ResidentTrainer`.
 
@@ -193,25 +165,31 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
     policy : Policy
         What may be asked.
     journal : Journal
-        What was done.
+        What was done; in its folder lies the ledger of what has left.
+    pulse : Pulse, optional
+        Told of each step, where somebody watches whether the trainer gets on.
     """
 
-    def __init__(self, trainer: ResidentTrainer, policy: Policy, journal: Journal) -> None:
+    def __init__(self, trainer: ResidentTrainer, policy: Policy, journal: Journal, pulse: Pulse | None = None) -> None:
         self.trainer = trainer
         self.policy = policy
         self.journal = journal
+        self.pulse = pulse
+        self.protection = Protection(policy, PrivacyLedger(journal.directory))
+        self.refusals = Refusals()
         self.busy = threading.Lock()
+        self.places = threading.BoundedSemaphore(PLACES)
         self.described = {policy.recipes[0].sha256: _describe(trainer.adapter)}
 
-    @_answering
+    @answering
     def Describe(  # noqa: N802 - this and the next three are named by trainer.proto
-        self, request: trainer_pb2.DescribeRequest, _context: grpc.ServicerContext
+        self, request: trainer_pb2.DescribeRequest, context: grpc.ServicerContext
     ) -> trainer_pb2.Description:
         """Say what would be trained under a recipe."""
         recipe = self.policy.recipe(request.recipe_sha256)
         described = self.described.get(recipe.sha256)
         if described is None:  # else nobody waits for the round under way, health checks least of all
-            with self.busy:
+            with self._turn(context):
                 described = self.described[recipe.sha256] = _describe(self.trainer.load(recipe))
         return trainer_pb2.Description(
             spec=described.spec,
@@ -220,49 +198,72 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
             magnitudes=described.magnitudes if described.HasField("magnitudes") else None,
         )
 
-    @_answering
+    @answering
     def Configure(  # noqa: N802
-        self, request: trainer_pb2.ConfigureRequest, _context: grpc.ServicerContext
+        self, request: trainer_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> trainer_pb2.Configuration:
         """Open an epoch of a run."""
+        check_name(request.run, PolicyError)
         recipe = self.policy.recipe(request.recipe_sha256)
         opening = Opening(recipe.sha256, request.upload_codec, request.broadcast_codec)
         self._allow_codecs(opening)
-        with self.busy:
+        with self._turn(context):
             spec = self.trainer.load(recipe).spec
             if request.spec_sha256 != spec.sha256:
                 raise WireError(f"spec {request.spec_sha256[:12]} is not this trainer's {spec.sha256[:12]}")
-            self.journal.open_epoch(request.run, request.epoch, opening)
+            self.journal.open_epoch(request.run, request.epoch, opening, most_runs=self.policy.most_runs)
         log.info("run %s, epoch %d: open", request.run, request.epoch)
         return trainer_pb2.Configuration(policy_sha256=self.policy.sha256)
 
-    @_answering
+    @answering
     def Train(  # noqa: N802
         self, request: trainer_pb2.TrainRequest, context: grpc.ServicerContext
     ) -> trainer_pb2.Update:
         """Train one round."""
+        check_name(request.run, PolicyError)  # it goes into logs and metrics
         if not 1 <= request.round <= 2**31:
             raise WireError(f"round {request.round} is not a round")
         watch = Stopwatch()
         watch.enter(Phase.QUEUE)
-        # A round whose caller has left ends at its next step; its successor waits for that.
-        if not self.busy.acquire(timeout=context.time_remaining()):
-            raise TrainerError("the trainer is busy with another round")
-        try:
-            return self._train(request, watch, lambda: not context.is_active())
-        finally:
-            self.busy.release()
+        with self._turn(context), self.pulse.training() if self.pulse else nullcontext(lambda: None) as step:
 
-    @_answering
+            def interrupted() -> bool:
+                step()
+                return not context.is_active()
+
+            return self._train(request, watch, interrupted)
+
+    @answering
     def Metrics(  # noqa: N802
         self, _request: trainer_pb2.MetricsRequest, _context: grpc.ServicerContext
     ) -> trainer_pb2.MetricsResponse:
         """Say what the trainer takes of its machine; waits for no round."""
         samples = [
             trainer_pb2.MetricSample(name=sample.name, labels=sample.labels, value=sample.value)
-            for sample in self.trainer.samples()
+            for sample in (*self.trainer.samples(), *self.protection.samples(), *self.refusals.samples())
         ]
         return trainer_pb2.MetricsResponse(samples=samples)
+
+    @contextmanager
+    def _turn(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Let one call at a time use the model, and few wait for it: descriptions and metrics find a free worker.
+
+        A round whose caller has left ends at its next step; its successor waits for that.
+        """
+        remaining = context.time_remaining()
+        if remaining is None or remaining > LONGEST_SECONDS:  # of no deadline, gRPC says one in some 200 years
+            raise WireError(f"the call has no deadline within {LONGEST_SECONDS:,} s; every call of the trainer has one")
+        if not self.places.acquire(blocking=False):
+            raise TrainerError(f"the trainer is busy, and {PLACES - 1} calls wait already")
+        try:
+            if not self.busy.acquire(timeout=remaining):
+                raise TrainerError("the trainer is busy with another round")
+            try:
+                yield
+            finally:
+                self.busy.release()
+        finally:
+            self.places.release()
 
     def _train(
         self, request: trainer_pb2.TrainRequest, watch: Stopwatch, interrupted: Callable[[], bool]
@@ -280,6 +281,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         if before is not None:
             log.info("run %s, round %d: the same again, answered as before", request.run, request.round)
             return trainer_pb2.Update.FromString(before)
+        self.protection.check(request.run)
         residue = self._residue(request, spec, opening.upload_codec)
         moments = None
         if recipe.optimizer_state == "kept":
@@ -291,6 +293,8 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
                 f"an update from {figures.examples} records is below the site's {self.policy.fewest_examples}"
             )
         part = spec.trained(recipe.factors, request.round)
+        ready = self.protection.apply(spec.cut(delta, part), spec.cut(self.trainer.adapter.held, part) > 0)
+        delta = spec.replaced(np.zeros_like(delta), part, ready)  # from here on, nothing knows what was trained
         update = encode(
             spec.cut(delta if residue is None else residue.added_to(delta), part),
             part,
@@ -309,11 +313,13 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
             )
         )
         watch.stop()
+        self.protection.spend(request.run, request.epoch, request.round)
         answer = trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=update.blocks),
-            figures={**_by_phase(watch, figures), **self.policy.allowed(asdict(figures))},
+            figures={**_by_phase(watch, figures), **self.protection.figures(asdict(figures))},
+            policy_sha256=self.policy.sha256,
         )
-        carried: dict[Carried, bytes | None] = {"moments": moments, "residue": left}
+        carried: dict[Carried, bytes | None] = {"moments": moments, self.protection.residue: left}
         for what, content in carried.items():
             if content is not None:
                 self.journal.carry(what, request.run, request.round, content, after=request.counted)
@@ -329,7 +335,7 @@ class TrainerService(trainer_pb2_grpc.TrainerServicer):
         """Return what earlier updates of the run owe; None of a codec that leaves nothing out."""
         if codec_named(codec).lossless:
             return None
-        return Residue(self.journal.carried("residue", request.run, request.counted), spec.size)
+        return Residue(self.journal.carried(self.protection.residue, request.run, request.counted), spec.size)
 
     def _incoming(self, request: trainer_pb2.TrainRequest, spec: AdapterSpec, codec: str) -> tuple[Vector, str]:
         header = Header.from_json(request.adapter.header)
@@ -363,8 +369,17 @@ def _by_phase(watch: Stopwatch, figures: RoundFigures) -> dict[str, float]:
     }
 
 
-def serve(settings: TrainerSettings) -> grpc.Server:
-    """Load everything, then listen on the socket that `settings` names; return the running server.
+def _largest_request(settings: TrainerSettings, base: BaseModel) -> int:
+    """Return from how many bytes on gRPC refuses a message unread: twice the largest adapter and 1 MiB.
+
+    What is longer than its adapter, but not by so much, is read and refused by name.
+    """
+    sizes = (sum(one.size for one in adapter_tensors(base, recipe)) for recipe in settings.policy.recipes)
+    return min(LARGEST_MESSAGE, 2 * max(sizes) * np.dtype(np.float32).itemsize + 2**20)
+
+
+def serve(settings: TrainerSettings, pulse: Pulse) -> grpc.Server:
+    """Load everything, then listen on the socket that `settings` names; return the running server, which tells `pulse`.
 
     The socket appears last: whoever can reach it reaches a trainer that is ready.
 
@@ -378,12 +393,12 @@ def serve(settings: TrainerSettings) -> grpc.Server:
     journal = Journal(settings.state)
     trainer = ResidentTrainer(settings)
     journal.check_room(trainer.adapter.spec.bytes)
-    service = TrainerService(trainer, settings.policy, journal)
+    service = TrainerService(trainer, settings.policy, journal, pulse)
     size = [
         ("grpc.max_send_message_length", LARGEST_MESSAGE),
-        ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+        ("grpc.max_receive_message_length", _largest_request(settings, trainer.base)),
     ]
-    server = grpc.server(ThreadPoolExecutor(max_workers=4), options=size)
+    server = grpc.server(ThreadPoolExecutor(max_workers=PLACES + 2), options=size)
     trainer_pb2_grpc.add_TrainerServicer_to_server(service, server)
     try:
         server.add_insecure_port(f"unix:{settings.socket}")  # gRPC takes the place of one that a crash left behind

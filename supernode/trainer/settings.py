@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedlora.errors import PolicyError
 from fedlora.federation import Federation, Resources, Site, SitePolicy
+from fedlora.federation.checks import missing_for_privacy
 from fedlora.federation.description import Device, Figures
 from fedlora.metrics.catalogue import Area
 from fedlora.recipes import Recipe
@@ -39,6 +41,18 @@ class Policy:
         Areas of metrics that may leave the site; of a round's figures, training and resources are asked for.
     most_rank : int
         Highest rank that is trained: of an adapter above it the first part is; 0 for the recipe's, whatever it is.
+    clip_norm : float
+        Euclidean norm at which an update is cut off before it leaves; 0 for none.
+    noise_multiplier : float
+        Standard deviation of the noise on each value of an update, in clip norms; 0 for no noise.
+    epsilon_limit : float
+        Largest epsilon of all updates together, over all runs; 0 for no limit.
+    delta : float
+        The delta that goes with it.
+    most_updates : int
+        Updates that are given in all; 0 for no limit.
+    most_runs : int
+        Runs that are opened in all; 0 for no limit.
     """
 
     recipes: tuple[Recipe, ...]
@@ -47,6 +61,12 @@ class Policy:
     largest_norm: float = SitePolicy.largest_norm
     figures: Figures = SitePolicy.figures
     most_rank: int = SitePolicy.most_rank
+    clip_norm: float = SitePolicy.clip_norm
+    noise_multiplier: float = SitePolicy.noise_multiplier
+    epsilon_limit: float = SitePolicy.epsilon_limit
+    delta: float = SitePolicy.delta
+    most_updates: int = SitePolicy.most_updates
+    most_runs: int = SitePolicy.most_runs
 
     def __post_init__(self) -> None:
         if not self.recipes:
@@ -57,6 +77,13 @@ class Policy:
             raise ValueError(f"fewest-examples is {self.fewest_examples}; it must be at least 1")
         if self.most_rank < 0:
             raise ValueError(f"most-rank is {self.most_rank}; it must be at least 0")
+        for key in ("clip_norm", "noise_multiplier", "epsilon_limit", "most_updates", "most_runs"):
+            if not 0 <= getattr(self, key) < math.inf:
+                raise ValueError(f"{key.replace('_', '-')} is {getattr(self, key)}; it must be at least 0, and finite")
+        if not 0 < self.delta < 1:
+            raise ValueError(f"delta is {self.delta}; it must be above 0 and below 1")
+        if missing := missing_for_privacy(self.clip_norm, self.noise_multiplier, self.epsilon_limit):
+            raise ValueError(missing)
 
     @property
     def sha256(self) -> str:
@@ -148,6 +175,8 @@ class TrainerSettings:
         What to compute on: ``cpu``, or ``cuda`` for a GPU of NVIDIA's.
     gpus : int
         GPUs that the base model is spread over, where `device` is ``cuda``.
+    step_seconds : float
+        How long a step of training may take before the trainer is taken to hang, and ended.
     """
 
     site: str
@@ -164,12 +193,15 @@ class TrainerSettings:
     seed: int = Site.seed
     device: Device = Resources.device
     gpus: int = Resources.gpus
+    step_seconds: float = 900.0
 
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ValueError(f"threads is {self.threads}; it must be at least 1")
         if self.gpus < 1:
             raise ValueError(f"gpus is {self.gpus}; it must be at least 1")
+        if not self.step_seconds > 0:
+            raise ValueError(f"step-seconds is {self.step_seconds}; it must be above 0")
         if self.tokens_at_once < 1:
             raise ValueError(f"tokens-at-once is {self.tokens_at_once}; it must be at least 1")
         if len(str(self.socket).encode()) > 100:

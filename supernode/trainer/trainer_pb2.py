@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsupernode/trainer/trainer.proto\x12\x0f\x66\x65\x64lora.trainer\")\n\x07\x41\x64\x61pter\x12\x0e\n\x06header\x18\x01 \x01(\t\x12\x0e\n\x06\x62locks\x18\x02 \x03(\x0c\"(\n\x0f\x44\x65scribeRequest\x12\x15\n\rrecipe_sha256\x18\x01 \x01(\t\"r\n\x0b\x44\x65scription\x12\x0c\n\x04spec\x18\x01 \x01(\t\x12\x15\n\rpolicy_sha256\x18\x02 \x01(\t\x12\x10\n\x08\x65xamples\x18\x03 \x01(\x04\x12,\n\nmagnitudes\x18\x04 \x01(\x0b\x32\x18.fedlora.trainer.Adapter\"\x89\x01\n\x10\x43onfigureRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x15\n\rrecipe_sha256\x18\x03 \x01(\t\x12\x13\n\x0bspec_sha256\x18\x04 \x01(\t\x12\x14\n\x0cupload_codec\x18\x05 \x01(\t\x12\x17\n\x0f\x62roadcast_codec\x18\x06 \x01(\t\"&\n\rConfiguration\x12\x15\n\rpolicy_sha256\x18\x01 \x01(\t\"u\n\x0cTrainRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\x04\x12)\n\x07\x61\x64\x61pter\x18\x04 \x01(\x0b\x32\x18.fedlora.trainer.Adapter\x12\x0f\n\x07\x63ounted\x18\x05 \x01(\x04\"\x99\x01\n\x06Update\x12(\n\x06update\x18\x01 \x01(\x0b\x32\x18.fedlora.trainer.Adapter\x12\x35\n\x07\x66igures\x18\x02 \x03(\x0b\x32$.fedlora.trainer.Update.FiguresEntry\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x10\n\x0eMetricsRequest\"A\n\x0fMetricsResponse\x12.\n\x07samples\x18\x01 \x03(\x0b\x32\x1d.fedlora.trainer.MetricSample\"\x95\x01\n\x0cMetricSample\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\x06labels\x18\x02 \x03(\x0b\x32).fedlora.trainer.MetricSample.LabelsEntry\x12\r\n\x05value\x18\x03 \x01(\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xb4\x02\n\x07Trainer\x12J\n\x08\x44\x65scribe\x12 .fedlora.trainer.DescribeRequest\x1a\x1c.fedlora.trainer.Description\x12N\n\tConfigure\x12!.fedlora.trainer.ConfigureRequest\x1a\x1e.fedlora.trainer.Configuration\x12?\n\x05Train\x12\x1d.fedlora.trainer.TrainRequest\x1a\x17.fedlora.trainer.Update\x12L\n\x07Metrics\x12\x1f.fedlora.trainer.MetricsRequest\x1a .fedlora.trainer.MetricsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsupernode/trainer/trainer.proto\x12\x0f\x66\x65\x64lora.trainer\")\n\x07\x41\x64\x61pter\x12\x0e\n\x06header\x18\x01 \x01(\t\x12\x0e\n\x06\x62locks\x18\x02 \x03(\x0c\"(\n\x0f\x44\x65scribeRequest\x12\x15\n\rrecipe_sha256\x18\x01 \x01(\t\"r\n\x0b\x44\x65scription\x12\x0c\n\x04spec\x18\x01 \x01(\t\x12\x15\n\rpolicy_sha256\x18\x02 \x01(\t\x12\x10\n\x08\x65xamples\x18\x03 \x01(\x04\x12,\n\nmagnitudes\x18\x04 \x01(\x0b\x32\x18.fedlora.trainer.Adapter\"\x89\x01\n\x10\x43onfigureRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x15\n\rrecipe_sha256\x18\x03 \x01(\t\x12\x13\n\x0bspec_sha256\x18\x04 \x01(\t\x12\x14\n\x0cupload_codec\x18\x05 \x01(\t\x12\x17\n\x0f\x62roadcast_codec\x18\x06 \x01(\t\"&\n\rConfiguration\x12\x15\n\rpolicy_sha256\x18\x01 \x01(\t\"u\n\x0cTrainRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\r\n\x05round\x18\x03 \x01(\x04\x12)\n\x07\x61\x64\x61pter\x18\x04 \x01(\x0b\x32\x18.fedlora.trainer.Adapter\x12\x0f\n\x07\x63ounted\x18\x05 \x01(\x04\"\xb0\x01\n\x06Update\x12(\n\x06update\x18\x01 \x01(\x0b\x32\x18.fedlora.trainer.Adapter\x12\x35\n\x07\x66igures\x18\x02 \x03(\x0b\x32$.fedlora.trainer.Update.FiguresEntry\x12\x15\n\rpolicy_sha256\x18\x03 \x01(\t\x1a.\n\x0c\x46iguresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x10\n\x0eMetricsRequest\"A\n\x0fMetricsResponse\x12.\n\x07samples\x18\x01 \x03(\x0b\x32\x1d.fedlora.trainer.MetricSample\"\x95\x01\n\x0cMetricSample\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\x06labels\x18\x02 \x03(\x0b\x32).fedlora.trainer.MetricSample.LabelsEntry\x12\r\n\x05value\x18\x03 \x01(\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xb4\x02\n\x07Trainer\x12J\n\x08\x44\x65scribe\x12 .fedlora.trainer.DescribeRequest\x1a\x1c.fedlora.trainer.Description\x12N\n\tConfigure\x12!.fedlora.trainer.ConfigureRequest\x1a\x1e.fedlora.trainer.Configuration\x12?\n\x05Train\x12\x1d.fedlora.trainer.TrainRequest\x1a\x17.fedlora.trainer.Update\x12L\n\x07Metrics\x12\x1f.fedlora.trainer.MetricsRequest\x1a .fedlora.trainer.MetricsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,17 +48,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAINREQUEST']._serialized_start=433
   _globals['_TRAINREQUEST']._serialized_end=550
   _globals['_UPDATE']._serialized_start=553
-  _globals['_UPDATE']._serialized_end=706
-  _globals['_UPDATE_FIGURESENTRY']._serialized_start=660
-  _globals['_UPDATE_FIGURESENTRY']._serialized_end=706
-  _globals['_METRICSREQUEST']._serialized_start=708
-  _globals['_METRICSREQUEST']._serialized_end=724
-  _globals['_METRICSRESPONSE']._serialized_start=726
-  _globals['_METRICSRESPONSE']._serialized_end=791
-  _globals['_METRICSAMPLE']._serialized_start=794
-  _globals['_METRICSAMPLE']._serialized_end=943
-  _globals['_METRICSAMPLE_LABELSENTRY']._serialized_start=898
-  _globals['_METRICSAMPLE_LABELSENTRY']._serialized_end=943
-  _globals['_TRAINER']._serialized_start=946
-  _globals['_TRAINER']._serialized_end=1254
+  _globals['_UPDATE']._serialized_end=729
+  _globals['_UPDATE_FIGURESENTRY']._serialized_start=683
+  _globals['_UPDATE_FIGURESENTRY']._serialized_end=729
+  _globals['_METRICSREQUEST']._serialized_start=731
+  _globals['_METRICSREQUEST']._serialized_end=747
+  _globals['_METRICSRESPONSE']._serialized_start=749
+  _globals['_METRICSRESPONSE']._serialized_end=814
+  _globals['_METRICSAMPLE']._serialized_start=817
+  _globals['_METRICSAMPLE']._serialized_end=966
+  _globals['_METRICSAMPLE_LABELSENTRY']._serialized_start=921
+  _globals['_METRICSAMPLE_LABELSENTRY']._serialized_end=966
+  _globals['_TRAINER']._serialized_start=969
+  _globals['_TRAINER']._serialized_end=1277
 # @@protoc_insertion_point(module_scope)

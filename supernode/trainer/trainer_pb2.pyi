@@ -69,7 +69,7 @@ class TrainRequest(_message.Message):
     def __init__(self, run: _Optional[str] = ..., epoch: _Optional[int] = ..., round: _Optional[int] = ..., adapter: _Optional[_Union[Adapter, _Mapping]] = ..., counted: _Optional[int] = ...) -> None: ...
 
 class Update(_message.Message):
-    __slots__ = ("update", "figures")
+    __slots__ = ("update", "figures", "policy_sha256")
     class FiguresEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -79,9 +79,11 @@ class Update(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     UPDATE_FIELD_NUMBER: _ClassVar[int]
     FIGURES_FIELD_NUMBER: _ClassVar[int]
+    POLICY_SHA256_FIELD_NUMBER: _ClassVar[int]
     update: Adapter
     figures: _containers.ScalarMap[str, float]
-    def __init__(self, update: _Optional[_Union[Adapter, _Mapping]] = ..., figures: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    policy_sha256: str
+    def __init__(self, update: _Optional[_Union[Adapter, _Mapping]] = ..., figures: _Optional[_Mapping[str, float]] = ..., policy_sha256: _Optional[str] = ...) -> None: ...
 
 class MetricsRequest(_message.Message):
     __slots__ = ()

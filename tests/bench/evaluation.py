@@ -63,7 +63,7 @@ class Harness:
 
         self.examiner = examiner
         self.model = HFLM(
-            pretrained=examiner.model, tokenizer=examiner.tokenizer, batch_size="auto", max_batch_size=256, device="cpu"
+            pretrained=examiner.model, tokenizer=examiner.tokenizer, batch_size="auto", max_batch_size=64, device="cpu"
         )
 
     def choices(self, of: ChoiceTask, items: Sequence[Item]) -> Choices:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import fedlora.cli.local.federation as local
 from fedlora import flower
@@ -63,14 +64,13 @@ class Arm(LocalFederation, ABC):
 
     name: str
     shape: Shape
-    milliseconds: float
 
-    def start(self, shape: Shape, milliseconds: float) -> None:
-        """Start all parts, whose nodes reach the SuperLink after a round trip of so many milliseconds."""
-        self.shape, self.milliseconds = shape, milliseconds
+    def start(self, shape: Shape, milliseconds: float | None) -> None:
+        """Start all parts, whose nodes reach the SuperLink after a round trip of so many milliseconds, or straight."""
+        self.shape = shape
         self.create_credentials()
         self.start_superlink()
-        road = self._road() if milliseconds else self.federation.coordinator.fleet_port
+        road = self.federation.coordinator.fleet_port if milliseconds is None else self._road(milliseconds)
         for name in self.sites:
             self.start_node(name, f"127.0.0.1:{road}")
         with self.control() as control:
@@ -90,10 +90,14 @@ class Arm(LocalFederation, ABC):
         """Return the calls that a site's node has made so far."""
         return [json.loads(line) for line in self._calls_file(name).read_text(encoding="ascii").splitlines()]
 
-    def _road(self) -> int:
-        program = [sys.executable, str(HERE / "slow_road.py")]
-        port = str(self.federation.coordinator.fleet_port)
-        part = self.parts.start("road", [*program, port, str(self.milliseconds)], {})
+    def carried(self) -> int:
+        """Return the bytes that have passed on the road so far, both ways."""
+        time.sleep(0.5)  # it tells five times a second
+        return int((self.federation.paths.state / "toll").read_text(encoding="ascii"))
+
+    def _road(self, milliseconds: float) -> int:
+        program = [sys.executable, str(HERE / "slow_road.py"), str(self.federation.coordinator.fleet_port)]
+        part = self.parts.start("road", [*program, str(milliseconds), str(self.federation.paths.state / "toll")], {})
         self.parts.wait_until(lambda: part.log.read_text().strip().isdigit(), "the road", 30)
         return int(part.log.read_text())
 
@@ -170,7 +174,7 @@ class Kit(Arm):
     def start_node(self, name: str, superlink: str) -> None:
         """Start a site: its stub, and the kit's supernode with its worker."""
         site = self._site(name)
-        stub = {"socket": str(self._socket(name)), "delta": 0.01, "examples": 10}
+        stub = {"socket": str(self._socket(name)), "delta": 0.01, "noise": 1.0, "examples": 10}
         shape = {"layers": self.shape.layers, "rank": self.shape.rank, "width": self.shape.width}
         (self.site(name) / "stub.json").write_text(json.dumps({**stub, **shape}), encoding="utf-8")
         self.parts.start(f"{name}-trainer", [sys.executable, str(STUB), str(self.site(name) / "stub.json")], {})
@@ -179,10 +183,14 @@ class Kit(Arm):
         file = write_settings({**settings, "superlink": superlink}, self.site(name) / "supernode.toml")
         self.parts.start(name, [sys.executable, "-m", "supernode", str(file)], self._noting(name))
 
-    def run(self, rounds: int, name: str) -> list[float]:
-        """Run the kit's rounds."""
+    def run(self, rounds: int, name: str, codec: str = "fp32") -> list[float]:
+        """Run the kit's rounds, updates and broadcasts in a codec."""
         sites = ",".join(self.sites)
-        wanted = RunConfig(name, 1, sites, "finance", rounds, 7, DEADLINE, len(self.sites), 60.0, "r" * 64)
+        wanted = RunConfig(
+            *(name, 1, sites, "finance", rounds, 7, DEADLINE, len(self.sites), 60.0, "r" * 64),
+            upload_codec=codec,
+            broadcast_codec=codec,
+        )
         self._finish(flower.app_bundle(), wanted.to_flower())
         ledger = Ledger(RunFolder(self.runs, name).ledger, readonly=True)
         try:
@@ -192,8 +200,13 @@ class Kit(Arm):
         return [*(row.started_at for row in rows), rows[-1].ended_at or 0.0]
 
 
+AnyArm = TypeVar("AnyArm", bound=Arm)
+
+
 @contextmanager
-def arm(kind: type[Arm], folder: Path, shape: Shape, *, nodes: int, milliseconds: float = 0.0) -> Iterator[Arm]:
+def arm(
+    kind: type[AnyArm], folder: Path, shape: Shape, *, nodes: int, milliseconds: float | None = None
+) -> Iterator[AnyArm]:
     """Start an arm; end it, whatever happens."""
     fleet, http, *runtime = free_ports(2 + nodes)
     folder.mkdir(mode=0o700)

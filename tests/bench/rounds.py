@@ -3,6 +3,8 @@
 The kit against Flower 1.39 as its templates use it, both with TLS, node authentication and a database, on the same
 machine, taking turns; which begins changes with each pair (``round_arms.py``).
 
+- B1: bytes that pass between a node and the SuperLink in a round, both ways, TLS included, in each codec. Updates are
+  made up of normal values; what entropy coding makes of trained ones, ``wire_bytes.py`` shows.
 - B2: seconds of a round with two nodes and an adapter of 120 tensors.
 - B3: the same with one node behind a road of 50 ms: calls that carry a round, and the seconds they take.
 - B4: an adapter of 52 MiB: bytes a second between node and SuperLink, beside a plain TLS stream of as many.
@@ -19,8 +21,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +34,14 @@ from fedlora import pki
 
 SMALL = Shape(layers=60, rank=4, width=960)  # 120 tensors, 1.76 MiB
 LARGE = Shape(layers=112, rank=16, width=3803)  # 224 tensors, 52 MiB
+WIRE_GOALS = {
+    "fp32": "none",
+    "fp32z": "at least 1.18",
+    "bf16": "at least 2.0",
+    "bf16z": "at least 2.8",
+    "int8": "at least 4.0",
+    "int4": "at least 8.0",
+}
 AROUND = {"SendNodeHeartbeat", "ActivateNode", "DeactivateNode", "RegisterNode", "GetRun", "GetFab"}
 
 
@@ -79,7 +90,9 @@ def measure(one: Arm, rounds: int, name: str) -> Figures:
     )
 
 
-def compare(shape: Shape, pairs: int, rounds: int, *, nodes: int, milliseconds: float = 0.0) -> Iterator[list[Figures]]:
+def compare(
+    shape: Shape, pairs: int, rounds: int, *, nodes: int, milliseconds: float | None = None
+) -> Iterator[list[Figures]]:
     """Yield the figures of the kit's and of stock's run, pair by pair."""
     with tempfile.TemporaryDirectory(prefix="fedlora-bench-") as folder, ExitStack() as both:
         arms = [
@@ -92,6 +105,32 @@ def compare(shape: Shape, pairs: int, rounds: int, *, nodes: int, milliseconds: 
                 found[one.name] = measure(one, rounds, f"pair-{pair}")
                 print(f"pair {pair} of {pairs}: {one.name}: {found[one.name]}", file=sys.stderr, flush=True)
             yield [found[one.name] for one in arms]
+
+
+def bytes_on_the_wire(options: argparse.Namespace) -> Iterator[str]:
+    """Yield B1."""
+    with tempfile.TemporaryDirectory(prefix="fedlora-bench-") as name, ExitStack() as both:
+        kit = both.enter_context(arm(Kit, Path(name) / "kit", SMALL, nodes=1, milliseconds=0))
+        stock = both.enter_context(arm(Stock, Path(name) / "stock", SMALL, nodes=1, milliseconds=0))
+        ours: dict[str, list[float]] = {codec: [] for codec in WIRE_GOALS}
+        theirs: list[float] = []
+        for pair in range(1, options.pairs + 1):
+            for codec, taken in ours.items():
+                taken.append(round_bytes(kit, partial(kit.run, codec=codec), options.rounds, f"{codec}-{pair}"))
+            theirs.append(round_bytes(stock, stock.run, options.rounds, f"pair-{pair}"))
+            figures = {codec: taken[-1] for codec, taken in ours.items()}
+            print(f"pair {pair} of {options.pairs}: {figures}, stock {theirs[-1]}", file=sys.stderr, flush=True)
+    for codec, goal in WIRE_GOALS.items():
+        yield ratio(f"bytes of a node and round, stock / kit in {codec}", theirs, ours[codec], goal)
+
+
+def round_bytes(one: Arm, run: Callable[[int, str], object], rounds: int, name: str) -> float:
+    """Return the bytes of a round: what a run of more rounds carries beyond one of a single round."""
+    before = one.carried()
+    run(1, f"{name}-short")
+    between = one.carried()
+    run(1 + rounds, f"{name}-long")
+    return (one.carried() - between - (between - before)) / rounds
 
 
 def rounds_without_work(options: argparse.Namespace) -> Iterator[str]:
@@ -150,7 +189,7 @@ def tls_stream(size: int) -> float:
     return there / seconds
 
 
-BENCHES = {"B2": rounds_without_work, "B3": long_road, "B4": goodput}
+BENCHES = {"B1": bytes_on_the_wire, "B2": rounds_without_work, "B3": long_road, "B4": goodput}
 
 
 def main() -> None:

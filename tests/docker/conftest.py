@@ -17,7 +17,8 @@ from fedlora.processes import free_ports
 CANARY = "canary-5b1e"
 REPOSITORY = Path(__file__).parents[2]
 LEFT_OUT = "To leave these tests out: make test-local, or make test-fast for the unit tests alone."
-# A run of three rounds for what a run does, and one long enough for every container to be killed in it once or twice.
+# A run of three rounds for what a run does, one long enough for every container to be killed in it once or twice, and
+# one for a fault in the middle of it.
 RECIPES = """\
 [[recipe]]
 domain = "finance"
@@ -35,6 +36,15 @@ rounds = 22
 steps = 1
 batch = 8
 length = 32
+rank = 2
+
+[[recipe]]
+domain = "code"
+preset = "quick"
+rounds = 6
+steps = 2
+batch = 4
+length = 64
 rank = 2
 """
 

@@ -47,9 +47,23 @@ def test_nothing_else_is_published(deployment):
         ("admin", "/", 403),
         ("admin", "/v1/control/../runtime/get-nodes", 403),
         ("evaluator", "/v1/control/list-nodes", 403),
+        ("admin", "/v1/control/%2e%2e/runtime/get-nodes", 403),
+        ("admin", "/v1/control/..%2fruntime/get-nodes", 403),
+        ("admin", "/v1/control%2f..%2fruntime/get-nodes", 403),
+        ("admin", "/v1/control/%252e%252e/runtime/get-nodes", 403),
+        ("admin", "//v1/control/list-nodes", 403),
+        ("admin", "/v1/control//../runtime/get-nodes", 403),
+        ("admin", "/V1/control/list-nodes", 403),
+        ("admin", "/v1/control", 403),
+        ("admin", "/v1/controller/list-nodes", 403),
+        ("admin", "/v1/runtime/get-nodes?/v1/control/", 403),
+        ("admin", "http://localhost/v1/runtime/get-nodes", 403),
+        ("admin", "*", 403),
         ("", "/v1/control/list-nodes", None),
         ("server", "/v1/control/list-nodes", None),
         ("site", "/v1/control/list-nodes", None),
+        ("expired", "/v1/control/list-nodes", None),
+        ("own", "/v1/control/list-nodes", None),
     ],
 )
 def test_who_reaches_the_apis_without_login(who, path, status, deployment, tmp_path):
@@ -72,13 +86,21 @@ def test_an_admin_reaches_the_superlink_from_outside_the_containers(deployment):
 
 
 def certificate_of(who: str, deployment: Deployment, folder: Path) -> tuple[Path, Path]:
-    """Return a certificate and its key: of an admin, an evaluator, the SuperLink, or the best that a site can make."""
+    """Return a certificate and its key.
+
+    An admin's, an evaluator's, one that has expired, the SuperLink's own, the best that a site can make of keys, or one
+    that somebody has signed himself in the name of the federation's CA.
+    """
     if who == "admin":
         return deployment.admin / "admin.crt", deployment.admin / "admin.key"
     if who == "evaluator":
         return issue_evaluator_certificate(load_authority(deployment.ca), folder, name="elsewhere", days=1)
-    if who == "site":
-        authority = create_authority(folder, federation=deployment.name, days=1)
+    if who == "expired":
+        authority = load_authority(deployment.ca)
+        return issue_admin_certificate(authority, folder, name="admin", days=0)
+    if who in ("site", "own"):
+        federation = deployment.name if who == "own" else "site"
+        authority = create_authority(folder, federation=federation, days=1)
         return issue_admin_certificate(authority, folder, name="admin", days=1)
     for name in ("server.crt", "server.key"):  # which only the containers' user may read
         (folder / name).write_text(deployment.inside(COORDINATOR, "gateway", "cat", f"/run/secrets/{name}").stdout)

@@ -36,6 +36,7 @@ ADDS = {
         "monitoring": {"prometheus"},
         "grafana": {"prometheus", "grafana"},
         "evaluator": {"evaluator"},
+        "benchmarks": {"benchmarks"},
     },
     "site": {"cpu": {"trainer"}, "gpu": {"trainer-gpu"}, "model": {"model"}},
 }

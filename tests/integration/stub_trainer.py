@@ -2,7 +2,8 @@
 
     python stub_trainer.py settings.json
 
-Settings, read again at each call: socket, examples, delta (value of every element of the update), base_model_sha256,
+Settings, read again at each call: socket, examples, delta (value of every element of the update), noise (spread of
+normal values that are added, as a share of delta), base_model_sha256,
 rank, width and layers (the adapter's shape), magnitude (with it, the adapter is a DoRA one that begins with it
 everywhere),
 seconds (that a round takes, those from `from_round` on; it may change meanwhile), and behaviour: "" (well-behaved),
@@ -133,6 +134,9 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
         seconds = time.monotonic() - started
         part = expected.trained(settings.get("factors", "both"), request.round)
         delta = np.full(part.size, settings["delta"] * request.round, dtype=np.float32)
+        if noise := settings.get("noise"):
+            generator = np.random.default_rng([request.round, *settings["socket"].encode()])
+            delta *= 1 + np.float32(noise) * generator.standard_normal(part.size, dtype=np.float32)
         update = encode(
             delta,
             part,
@@ -151,6 +155,7 @@ class StubTrainer(trainer_pb2_grpc.TrainerServicer):
         blocks = {"short": update.blocks[:-1], "doubled": update.blocks * 2}.get(behaviour, update.blocks)
         return trainer_pb2.Update(
             update=trainer_pb2.Adapter(header=update.header.to_json(), blocks=blocks),
+            policy_sha256="p" * 64,
             figures={
                 "loss": 1.0 / request.round,
                 "train_seconds": seconds,

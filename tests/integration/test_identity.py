@@ -1,6 +1,7 @@
 """Who is turned away, and that it says why in its own log."""
 
 import logging
+import threading
 import time
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_a_plaintext_node_is_turned_away(running, tmp_path, monkeypatch, caplog)
     monkeypatch.setattr(logging.getLogger("fedlora"), "propagate", True)
     with grpc.insecure_channel(f"127.0.0.1:{running.ports.fleet}") as channel, pytest.raises(grpc.RpcError) as refused:
         meter = WireMeter(running.ports.fleet, Traffic(tmp_path))
-        observed_fleet_stub(tmp_path, meter)(channel).PullMessages(PullMessagesRequest(), timeout=10)
+        observed_fleet_stub(tmp_path, meter, threading.Event())(channel).PullMessages(PullMessagesRequest(), timeout=10)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert "(what listens there has hung up: a SuperLink answers to TLS alone)" in caplog.text
     assert not (tmp_path / "last-fleet-call").exists()

@@ -19,13 +19,15 @@ PAUSE_SECONDS = 0.05  # for the SuperLink's transaction to end, before what foll
 class Road:
     """A TCP forwarder in front of a port that once loses what comes back, with the connection, and goes on.
 
-    What is lost is the first bytes that come back after `done` has become true since `lose` was called.
+    What is lost is the first bytes that come back after `done` has become true since `lose` was called. For `closed`
+    seconds from then on, who connects meets somebody who does not speak TLS.
     """
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.done: Callable[[], bool] | None = None
-        self.lost = 0
+        self.lost, self.closed, self.turned_away = 0, 0.0, 0
+        self.until = 0.0
         self.listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -33,7 +35,8 @@ class Road:
     def address(self) -> str:
         return f"127.0.0.1:{self.listener.getsockname()[1]}"
 
-    def lose(self, done: Callable[[], bool]) -> None:
+    def lose(self, done: Callable[[], bool], closed: float = 0.0) -> None:
+        self.closed = closed
         self.done = done
 
     def _accept(self) -> None:
@@ -42,6 +45,12 @@ class Road:
                 near = self.listener.accept()[0]
             except OSError:
                 return
+            if time.monotonic() < self.until:
+                self.turned_away += 1
+                with contextlib.suppress(OSError):
+                    near.sendall(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")
+                near.close()
+                continue
             far = socket.create_connection(("127.0.0.1", self.port))
             threading.Thread(target=self._forward, args=(near, far, False), daemon=True).start()
             threading.Thread(target=self._forward, args=(far, near, True), daemon=True).start()
@@ -54,6 +63,7 @@ class Road:
                     if self.done():
                         self.done = None
                         self.lost += 1
+                        self.until = time.monotonic() + self.closed
                         break
                 target.sendall(data)
         except OSError:
@@ -119,4 +129,17 @@ def test_a_round_does_not_wait_for_its_deadline(what, running, road, figure):
     seconds = time.monotonic() - started
     figure(f"an answer of the SuperLink lost: the run ended after {seconds:.1f} s")
     assert road.lost == 1
+    assert seconds < 60
+
+
+@pytest.mark.parametrize("what", [given, announced, stored])
+def test_nor_where_the_node_then_meets_somebody_else_and_gives_up(what, running, road, figure):
+    """Flower makes no call again after a failed handshake: it drops what it fetches or sends, and waits."""
+    road.lose(what(running), closed=2.0)
+    started = time.monotonic()
+    assert running.finish(running.config(rounds=2, sites="site-1", deadline=100.0)).outcome == "completed"
+    seconds = time.monotonic() - started
+    figure(f"the road closed after an answer of the SuperLink was lost: the run ended after {seconds:.1f} s")
+    assert road.lost == 1
+    assert road.turned_away > 0
     assert seconds < 60

@@ -113,3 +113,8 @@ def test_a_site_that_is_killed_in_the_middle_of_a_round_changes_no_bit(tmp_path,
     killed_in = next(turn for turn in made.ledger().turns() if (turn.round, turn.site) == (2, "site-1"))
     assert (killed_in.outcome, killed_in.tries > 1) == ("answered", True)
     assert adapters[0] == adapters[1]
+    noted = b"".join(log.read_bytes() for log in (tmp_path / "federation").rglob("audit.jsonl"))
+    assert noted.count(b'"round.trained"') >= 2 * 2 * 2  # two sites, two rounds, two runs
+    for record in records:
+        texts = [json.dumps(text)[1:-1] for text in (record.instruction, record.input) if len(text) > 12]
+        assert not [text for text in texts if text.encode() in noted]

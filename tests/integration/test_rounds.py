@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+import fedlora
 from fedlora.phases import COORDINATOR
 from fedlora.wire import codec_named
 from superlink.initialisation import initial_adapter
@@ -172,6 +173,23 @@ def test_a_bad_update_is_refused_by_name_and_the_round_goes_on(running, turns, s
     np.testing.assert_allclose(saved[name], 1.0)
 
 
+def test_an_update_that_is_too_long_is_refused_by_name_and_counted(running):
+    """Each round adds 1.0 to 24,576 values at site 1 and takes 0.25 of them at site 2."""
+    config = running.config(rounds=1, min_sites=1, largest_update_norm=100.0)
+    attempt = running.finish(config)
+    assert attempt.outcome == "completed", attempt
+    longest, short = running.ledger().turns()
+    assert (longest.outcome, longest.examples, short.outcome) == ("refused", 0, "answered")
+    expected = "update refused: UpdateNormError: the update's norm is 156.767; this run takes up to 100 "
+    assert longest.reason.startswith(expected)
+    assert longest.examined == {"update_norm": pytest.approx(24576**0.5)}
+    assert short.examined == {"update_norm": pytest.approx(0.25 * 24576**0.5)}
+    found = {sample.key: sample.value for sample in work_series(config, running.ledger())}
+    assert found[f'fedlora_refusals_total{{name="UpdateNormError",node="site-1",run="{running.run}"}}'] == 1
+    saved = load_file(running.folder.adapter / "adapter_model.safetensors")
+    np.testing.assert_allclose(saved["base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"], -0.25)
+
+
 def test_figures_that_cannot_be_are_not_believed_and_harm_nobody(running, turns):
     running.behave("site-2", behaviour="boasts")
     good, boasting = turns()
@@ -217,6 +235,14 @@ def test_sites_with_different_kits_are_refused_by_name(running):
     assert attempt.outcome == "failed"
     assert "site site-1 and site site-2 do not train the same adapter: kit version" in attempt.details
     assert "against 9.9.9" in attempt.details
+
+
+def test_sites_with_another_kit_than_the_coordinators_are_refused_by_name(running):
+    for site in running.sites:
+        running.behave(site, kit_version="9.9.9")
+    attempt = running.finish(running.config())
+    assert attempt.outcome == "failed"
+    assert f"the sites have fedlora 9.9.9, the coordinator {fedlora.__version__}: all parties" in attempt.details
 
 
 def test_sites_with_different_base_models_are_refused_by_name(running):

@@ -92,7 +92,7 @@ def test_an_update_that_is_not_the_rounds_part_is_refused_by_name(four_sites):
     """The stubs send A and B, where the coordinator expects B alone."""
     attempt = run(four_sites, "fedavg", "another-part", factors="b", rounds=1)
     assert attempt.outcome == "failed"
-    assert "refused, update refused: header field spec_sha256 is" in attempt.details
+    assert "refused, update refused: WireError: header field spec_sha256 is" in attempt.details
 
 
 def test_updates_of_which_no_adapter_can_be_made_end_the_run_by_name(four_sites):

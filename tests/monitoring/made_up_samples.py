@@ -13,6 +13,7 @@ LABELS = {
     "codec": ("f32",),
     "direction": ("down", "up"),
     "domain": ("finance", "medical"),
+    "figure": ("norm", "cosine"),
     "flower": ("1.39.0",),
     "gpu": ("0", "1"),
     "kit": ("0.1.0",),

@@ -24,13 +24,20 @@ def defaults(schema: type) -> dict[str, object]:
         (federation.Resources, TrainerSettings, {"threads", "tokens_at_once", "device", "gpus"}),
         (federation.Site, TrainerSettings, {"seed"}),
         (federation.Federation, TrainerSettings, {"base_model_sha256"}),
-        (federation.SitePolicy, Policy, {"fewest_examples", "largest_norm", "figures", "most_rank", "codecs"}),
+        (
+            federation.SitePolicy,
+            Policy,
+            {
+                *("fewest_examples", "largest_norm", "figures", "most_rank", "codecs", "clip_norm", "delta"),
+                *("noise_multiplier", "epsilon_limit", "most_updates", "most_runs"),
+            },
+        ),
         (
             federation.RunDefaults,
             RunConfig,
             {
                 *("absence", "fraction", "over_sampling", "extensions", "budget_rounds", "strategy"),
-                *("upload_codec", "broadcast_codec"),
+                *("upload_codec", "broadcast_codec", "largest_update_norm"),
             },
         ),
     ],

@@ -2,6 +2,7 @@
 
 import typer
 
+from fedlora.cli.benchmark.follow import follow
 from fedlora.cli.benchmark.list import list_benchmarks
 from fedlora.cli.benchmark.run import run
 from fedlora.cli.benchmark.show import show
@@ -17,4 +18,5 @@ application.command("list", epilog="Example: fedlora benchmark list --format jso
 application.command(epilog="Example: fedlora benchmark run results --run tweets --set tfns=sent_valid.csv --limit 500")(
     run
 )
+application.command(epilog="Example: fedlora benchmark follow sets --every 10 --limit 500")(follow)
 application.command(epilog="Example: fedlora benchmark show results --format json")(show)

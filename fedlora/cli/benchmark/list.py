@@ -21,6 +21,7 @@ def list_benchmarks(output: FormatOption = Format.TABLE) -> None:
             "hub": one.hub,
             "subset": one.subset,
             "split": one.split,
+            "revision": one.revision,
             "columns": list(one.groups) or [one.name],
         }
         for one in TASKS.values()
@@ -28,7 +29,8 @@ def list_benchmarks(output: FormatOption = Format.TABLE) -> None:
     if output is Format.JSON:
         typer.echo(json.dumps(rows, indent=2))
         return
-    line = "{:<15}{:<13}{:<44}{:<34}{}"
-    typer.echo(line.format("name", "domain", "on the hub", "subset", "split"))
+    line = "{:<15}{:<13}{:<44}{:<34}{:<23}{}"
+    typer.echo(line.format("name", "domain", "on the hub", "subset", "split", "revision"))
     for row in rows:
-        typer.echo(line.format(row["name"], row["domain"], row["hub"], row["subset"] or "-", row["split"]))
+        cells = (row[key] or "-" for key in ("name", "domain", "hub", "subset", "split", "revision"))
+        typer.echo(line.format(*cells))

@@ -5,30 +5,43 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from fedlora.cli.benchmark.arguments import SetOption, evaluation_sets, live_progress
+from fedlora.cli.benchmark.arguments import (
+    BF16,
+    CORES,
+    FP32,
+    BaseModelOption,
+    ComputePrecisionOption,
+    LimitOption,
+    PrecisionOption,
+    ScoringOption,
+    SeedOption,
+    SetOption,
+    ThreadsOption,
+    evaluation_sets,
+    live_progress,
+    scorings,
+    sets_of_domain,
+)
 from fedlora.cli.benchmark.table import print_results
 from fedlora.cli.options import Format, FormatOption, RunsOption, runs_folder
 from fedlora.errors import ConfigurationError
 from fedlora.recipes.recipe import BasePrecision, ComputePrecision
 
 if TYPE_CHECKING:
-    from evaluator.examination import Examination
+    from evaluator.examination import Engine, Examination
     from superlink.runs import RunFolder
 
 __all__ = ["run"]
 
-ScoringName = StrEnum("ScoringName", ["flowertune", "likelihood", "greedy"])
-Precision = StrEnum("Precision", {name: name for name in get_args(BasePrecision)})  # type: ignore[misc]
-Computing = StrEnum("Computing", {name: name for name in get_args(ComputePrecision)})  # type: ignore[misc]
-BF16, FP32 = Precision("bf16"), Computing("fp32")
+EngineName = StrEnum("EngineName", ["transformers", "vllm"])
+TRANSFORMERS = EngineName("transformers")
 
 
 def run(
-    sets: SetOption,
     results: Annotated[
         Path | None,
         typer.Argument(
@@ -37,16 +50,12 @@ def run(
             show_default=False,
         ),
     ] = None,
+    sets: SetOption = [],  # noqa: B006 - Typer makes a new list
     of_run: Annotated[str, typer.Option("--run", metavar="NAME", help="Score this run's newest adapter.")] = "",
     runs: RunsOption = None,
     adapter: Annotated[Path | None, typer.Option(metavar="DIR", help="Score this adapter.", show_default=False)] = None,
-    base_model: Annotated[
-        str, typer.Option(metavar="MODEL", help="Base model; else the one that the adapter names.", show_default=False)
-    ] = "",
-    scorings: Annotated[
-        list[ScoringName] | None,
-        typer.Option("--scoring", help="Which scoring; else all of a benchmark's.", show_default=False),
-    ] = None,
+    base_model: BaseModelOption = "",
+    scoring: ScoringOption = None,
     every: Annotated[
         int,
         typer.Option(
@@ -58,18 +67,20 @@ def run(
         ),
     ] = 0,
     samples: Annotated[int, typer.Option(min=1, help="Programs that are drawn for each item, for pass@k.")] = 1,
-    limit: Annotated[int, typer.Option(min=0, help="Most items of a benchmark, drawn by --seed; 0 for all.")] = 0,
-    seed: Annotated[int, typer.Option(help="For the draw of items and of programs.")] = 0,
-    base_precision: Annotated[Precision, typer.Option(help="What weights are held in.")] = BF16,
-    compute_precision: Annotated[Computing, typer.Option(help="What is computed in.")] = FP32,
-    threads: Annotated[int, typer.Option(min=1, help="Cores to use.", show_default="all")] = os.cpu_count() or 1,
+    limit: LimitOption = 0,
+    seed: SeedOption = 0,
+    base_precision: PrecisionOption = BF16,
+    compute_precision: ComputePrecisionOption = FP32,
+    threads: ThreadsOption = CORES,
+    engine: Annotated[EngineName, typer.Option(help="What computes; vLLM where it is installed.")] = TRANSFORMERS,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Score a base model, alone and with an adapter, and keep the answer to every item.
 
-    What is in the folder already is not answered again: the same command goes on where it was interrupted.
+    What is in the folder already is not answered again: the same command goes on where it was interrupted. Without
+    --set, the benchmarks of the domain that the adapter was trained for are fetched from the hub.
     """
-    from evaluator.examination import SCORINGS, Examination, examine
+    from evaluator.examination import Examination, examine
     from fedlora.adapters.folder import open_adapter
     from fedlora.language_model import obtain
     from fedlora.language_model.cache import DEFAULT_BASE_MODEL
@@ -83,20 +94,27 @@ def run(
     if every and not of_run:
         raise ConfigurationError("--every wants a run: name it with --run")
     folder = _adapter(of_run, runs, adapter, wait=bool(every))
-    named = base_model or (open_adapter(folder).base_model if folder else DEFAULT_BASE_MODEL)
+    opened = open_adapter(folder) if folder else None
+    if not sets:
+        spec = opened.spec if opened else None
+        if spec is None:
+            raise ConfigurationError("name benchmarks with --set: no adapter of a run says which domain it is of")
+        files = evaluation_sets(sets_of_domain(spec.recipe.partition("/")[0]))
+    named = base_model or (opened.base_model if opened else DEFAULT_BASE_MODEL)
     examination = Examination(
         benchmarks=files,
         base_model=obtain(named),
         results=results,
         adapters={"adapted": folder} if folder and not every else {},
         run=of_run,
-        scorings=tuple(one for one in SCORINGS if scorings is None or ScoringName(one) in scorings),
+        scorings=scorings(scoring),
         samples=samples,
         limit=limit,
         seed=seed,
         base_precision=cast("BasePrecision", base_precision.value),
         compute_precision=cast("ComputePrecision", compute_precision.value),
         threads=threads,
+        engine=cast("Engine", engine.value),
     )
     if every:
         _follow(examination, RunFolder(runs_folder(runs), of_run), every)

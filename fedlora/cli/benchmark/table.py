@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,27 @@ def _details(found: "Results") -> list[str]:
                 interval = f"{share.low:.1%} to {share.high:.1%}"
                 unparsable = f"{one.unparsable:.1%}" if part == one.task else ""
                 lines.append(row.format(part, one.scoring, who, share.n, f"{share.value:.1%}", interval, unparsable))
-    return lines
+        for title, scoring, share in _means(scores):
+            interval = f"{share.low:.1%} to {share.high:.1%}"
+            lines.append(row.format(title, scoring, who, share.n, f"{share.value:.1%}", interval, ""))
+    return lines + [
+        f"{name}: {one.cut} prompts of {one.task} by {one.scoring} did not fit the model's context, and lost their "
+        "beginning"
+        for name, _, scores in found
+        for one in scores
+        if one.cut
+    ]
+
+
+def _means(scores: "list[TaskScore]") -> Iterator[tuple[str, str, "Share"]]:
+    """Yield the score of each domain all of whose columns are there, as the board has it."""
+    from evaluator.leaderboard.columns import BOARDS, mean, shares
+
+    for scoring in dict.fromkeys(one.scoring for one in scores):
+        by_task = {one.task: one for one in scores if one.scoring == scoring}
+        for board in BOARDS.values():
+            if (whole := mean(shares(board, by_task))) is not None:
+                yield f"{board.title}, mean", scoring, whole
 
 
 def _matrix(found: "Results") -> list[str]:

@@ -33,6 +33,7 @@ COORDINATOR = "coordinator"
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - sites are elsewhere; TLS and their keys decide who comes in
 START_SECONDS = 120.0
+ENGINE = (sys.executable, "-m", "superlink.engine", "-")  # the exporter finds these processes by itself
 TRAINER_START_SECONDS = 600.0
 
 
@@ -136,14 +137,14 @@ class LocalFederation:
             fleet=f"{self._fleet_host}:{coordinator.fleet_port}",
             http=f"{LOOPBACK}:{coordinator.http_port}",
         )
-        self.parts.start("superlink", command, variables)
+        self.parts.start("superlink", [*ENGINE, *command], variables)
         with self.control() as control:
             self.parts.wait_until(control.answers, "the SuperLink", START_SECONDS)
             self._admit(control)
         command = flower.superexec_command(
             ca_certificate=self.ca_certificate, superexec_secret=own.superexec_secret, superlink=self.http_address
         )
-        self.parts.start("superexec", command, {**variables, "FEDLORA_RUNS": str(self.runs)})
+        self.parts.start("superexec", [*ENGINE, *command], {**variables, "FEDLORA_RUNS": str(self.runs)})
 
     def start_keeper(self, name: str = "keeper") -> None:
         """Start a keeper, which brings submitted runs to their end; of several, one is awake."""

@@ -8,6 +8,7 @@ from fedlora.cli.node.leave import leave
 from fedlora.cli.node.list import list_nodes
 from fedlora.cli.node.pause import pause
 from fedlora.cli.node.plan import plan
+from fedlora.cli.node.policy import application as policy
 from fedlora.cli.node.prepare import prepare
 from fedlora.cli.node.register import register
 from fedlora.cli.node.resume import resume
@@ -25,6 +26,7 @@ application.command(epilog="Example: fedlora node keygen site")(keygen)
 application.command(epilog="Example: fedlora node prepare site --ca-certificate ca.crt")(prepare)
 application.command(epilog="Example: fedlora node doctor site")(doctor)
 application.command(epilog="Example: fedlora node plan federation.toml --site site-1")(plan)
+application.add_typer(policy, name="policy")
 application.command(epilog="Example: fedlora node pause site --reason 'maintenance until Monday'")(pause)
 application.command(epilog="Example: fedlora node resume site")(resume)
 application.command(epilog="Example: fedlora node leave site --reason 'our consent has ended'")(leave)

@@ -18,6 +18,7 @@ def leave(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Let a site leave for good: it refuses everything from now on, and its node key is removed."""
+    from fedlora.audit import Event, person
     from fedlora.pki.node_keys import remove_node_key
     from supernode.withdrawal import clean, withdraw
 
@@ -29,6 +30,7 @@ def leave(
         typer.confirm(f"Let {settings.site} leave for good?", abort=True)
     said = withdraw(settings.state, "left", settings.site, cleaned, sha256)
     remove_node_key(settings.node_key)
+    settings.audit(person()).note(Event.SITE_LEFT, site=settings.site, reason=said.reason, key_sha256=sha256)
     typer.echo(f"{said}; the node key {settings.node_key} is removed")
     _say_what_is_left_to_do(settings, sha256)
 

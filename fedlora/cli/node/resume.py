@@ -15,6 +15,7 @@ __all__ = ["resume"]
 
 def resume(site: SiteArgument) -> None:
     """Let a paused site take part again; one that has left needs a new key first."""
+    from fedlora.audit import Event, person
     from fedlora.errors import WithdrawalError
     from supernode.withdrawal import end_withdrawal, withdrawal
 
@@ -25,6 +26,7 @@ def resume(site: SiteArgument) -> None:
     if said.left:
         _check_new_key(settings, said)
     end_withdrawal(settings.state)
+    settings.audit(person()).note(Event.SITE_RESUMED, site=settings.site)
     if said.left:
         typer.echo(f"{settings.site} may take part again, once the coordinator has registered its new key; start it")
     else:

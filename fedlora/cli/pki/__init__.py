@@ -8,6 +8,7 @@ from fedlora.cli.pki.evaluator import evaluator
 from fedlora.cli.pki.init import init
 from fedlora.cli.pki.renew import renew
 from fedlora.cli.pki.request import request
+from fedlora.cli.pki.rotate import rotate
 from fedlora.cli.pki.server import server
 from fedlora.cli.pki.show import show
 from fedlora.cli.pki.sign import sign
@@ -30,3 +31,4 @@ application.command(epilog="Example: fedlora pki request superlink --name superl
 application.command(epilog="Example: fedlora pki sign superlink/server.csr --ca ca --to server.crt")(sign)
 application.command(epilog="Example: fedlora pki show ca --format json")(show)
 application.command(epilog="Example: fedlora pki renew ca server --yes")(renew)
+application.command(epilog="Example: fedlora pki rotate ca begin --runs runs")(rotate)

@@ -1,6 +1,6 @@
 """A run as pictures: loss, bytes and seconds by round, each as PNG and SVG. The same ledger gives the same files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,16 @@ from fedlora.errors import ConfigurationError, RunError
 from fedlora.phases import COORDINATOR
 from superlink.ledger import RoundRow, TurnRow
 
-__all__ = ["Run", "draw_bytes", "draw_loss", "draw_seconds", "write_plots"]
+__all__ = [
+    "COLOURS",
+    "Run",
+    "begin_at_zero",
+    "draw_bytes",
+    "draw_loss",
+    "draw_seconds",
+    "empty_figure",
+    "write_plots",
+]
 
 Heights = NDArray[np.float64]
 
@@ -81,8 +90,17 @@ class Run:
         return [turn for turn in self.turns if (turn.round, turn.epoch) in aggregated]
 
 
-def write_plots(run: Run, directory: Path) -> list[Path]:
+def write_plots(run: Run, directory: Path, more: Mapping[str, Callable[[Run], Figure]] | None = None) -> list[Path]:
     """Draw `run` into `directory`, and return the files.
+
+    Parameters
+    ----------
+    run : Run
+        What is drawn.
+    directory : Path
+        Where the files go.
+    more : mapping
+        What is drawn besides, by the name of its files.
 
     Raises
     ------
@@ -95,7 +113,8 @@ def write_plots(run: Run, directory: Path) -> list[Path]:
         raise RunError(f"run {run.name} has no finished turn yet, so there is nothing to draw; try again after round 1")
     files = []
     with style.context(["default", LOOK]):  # whatever matplotlibrc the user has
-        for name, draw in (("loss", draw_loss), ("bytes", draw_bytes), ("seconds", draw_seconds)):
+        pictures = {"loss": draw_loss, "bytes": draw_bytes, "seconds": draw_seconds, **(more or {})}
+        for name, draw in pictures.items():
             files += _save(draw(run), directory, name)
     return files
 
@@ -114,7 +133,7 @@ def _save(figure: Figure, directory: Path, name: str) -> list[Path]:
 def draw_loss(run: Run) -> Figure:
     """Draw the loss of each site that answered, and their mean, over the aggregated rounds."""
     done = len({turn.round for turn in run.counted})
-    figure, (axes,) = _figure(
+    figure, (axes,) = empty_figure(
         run, "Training loss", f"Mean over the round at each site, {done} aggregated round(s)", panels=1
     )
     turns = [turn for turn in run.counted if turn.outcome == "answered"]
@@ -128,14 +147,14 @@ def draw_loss(run: Run) -> Figure:
 
 def draw_seconds(run: Run) -> Figure:
     """Draw how long each site took, in its trainer and in all, and what the rounds took, by phase."""
-    figure, (training, whole, rounds) = _figure(run, "Time", "Aggregated rounds", panels=3)
+    figure, (training, whole, rounds) = empty_figure(run, "Time", "Aggregated rounds", panels=3)
     _draw_lines(training, run, run.counted, lambda turn: turn.train_seconds)
     _draw_lines(whole, run, run.counted, lambda turn: turn.round_trip_seconds)
     training.set_title("in the trainer")
     whole.set_title("in all, from sending the adapter to holding the update")
     _draw_phases(rounds, run)
     rounds.set_title("rounds at the coordinator, by phase; the checkpoint is written while the next round is trained")
-    _begin_at_zero(training, whole, rounds, label="time (s)")
+    begin_at_zero(training, whole, rounds, label="time (s)")
     _add_legend(figure, whole)
     _add_legend(figure, rounds, title="phase", reverse=True)
     return figure
@@ -146,17 +165,17 @@ def draw_bytes(run: Run) -> Figure:
     down, up = (sum(getattr(turn, way) for turn in run.turns) for way in ("bytes_down", "bytes_up"))
     unit, size = _unit(max(down, up) / run.last)
     about = f"All attempts: {_amount(down)} to the sites, {_amount(up)} from them"
-    figure, (to_sites, from_sites) = _figure(run, "Payload sent", about, panels=2)
+    figure, (to_sites, from_sites) = empty_figure(run, "Payload sent", about, panels=2)
     _draw_stack(to_sites, run, lambda turn: turn.bytes_down / size)
     _draw_stack(from_sites, run, lambda turn: turn.bytes_up / size)
     to_sites.set_title("to the sites")
     from_sites.set_title("from the sites")
-    _begin_at_zero(to_sites, from_sites, label=f"payload ({unit})")
+    begin_at_zero(to_sites, from_sites, label=f"payload ({unit})")
     _add_legend(figure, to_sites, reverse=True)  # in the order of the stack
     return figure
 
 
-def _figure(run: Run, title: str, about: str, *, panels: int) -> tuple[Figure, list[Axes]]:
+def empty_figure(run: Run, title: str, about: str, *, panels: int) -> tuple[Figure, list[Axes]]:
     """Return an empty picture with its titles and one axis of rounds for all panels."""
     height = 2.75 + 2.25 * panels
     layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 1 - HEAD_INCHES / height), w_pad=0.1)
@@ -177,7 +196,8 @@ def _figure(run: Run, title: str, about: str, *, panels: int) -> tuple[Figure, l
     return figure, axes
 
 
-def _begin_at_zero(*panels: Axes, label: str) -> None:
+def begin_at_zero(*panels: Axes, label: str) -> None:
+    """Let the heights of all panels begin at 0, and name them."""
     highest = max(axes.dataLim.y1 for axes in panels)
     for axes in panels:
         axes.set_ylabel(label)

@@ -26,7 +26,8 @@ PlotsOption = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Also draw loss, bytes and seconds by round into this folder, as PNG and SVG; needs the extra `plot`.",
+        help="Also draw loss, bytes, seconds and, if there are some, scores by round into this folder, as PNG and SVG; "
+        "needs the extra `plot`.",
         show_default=False,
     ),
 ]
@@ -35,7 +36,7 @@ PlotsOption = Annotated[
 def show(
     name: RunName, runs: RunsOption = None, output: FormatOption = Format.TABLE, plots: PlotsOption = None
 ) -> None:
-    """Show a run from its ledger: attempts, rounds with seconds by phase, each turn, refusals, and its cost."""
+    """Show a run from its ledger: attempts, rounds with seconds by phase, each turn and its update, its cost."""
     from fedlora.cli.run.summary import summarise
     from superlink.cost import run_cost
     from superlink.ledger import Ledger
@@ -49,7 +50,7 @@ def show(
         rows = _Rows(ledger.attempts(), ledger.submissions(), ledger.rounds(), ledger.turns(), ledger.reports())
         ledger.close()
     cost = run_cost(name, summary.sites, **vars(rows), scores=_scores(folder))
-    drawn = _draw(plots, summary, rows.rounds, rows.turns) if plots else []
+    drawn = _draw(plots, summary, rows, folder.benchmarks) if plots else []
     if output is Format.JSON:
         _print_json(summary, rows, cost)
     else:
@@ -81,25 +82,35 @@ def _scores(folder: "RunFolder") -> "Scores | None":
         return None
 
 
-def _draw(plots: Path, summary: "Summary", rounds: "list[RoundRow]", turns: "list[TurnRow]") -> list[Path]:
-    from fedlora.errors import ConfigurationError
+def _draw(plots: Path, summary: "Summary", rows: _Rows, benchmarks: Path) -> list[Path]:
+    from fedlora.errors import ConfigurationError, EvaluationError
 
     try:
         from fedlora.cli.run.plots import Run, write_plots
+        from fedlora.cli.run.score_plots import read_scored, score_pictures
     except ImportError as error:
         raise ConfigurationError(
             f"--plots needs matplotlib, and it cannot be imported ({error}): pip install 'fedlora[plot]'"
         ) from error
-    return write_plots(Run(summary.name, summary.sites, rounds, turns), plots)
+    scored = None
+    try:
+        scored = read_scored(benchmarks, summary.domain)
+    except EvaluationError as error:
+        typer.echo(f"pictures without scores: {error}", err=True)
+    run = Run(summary.name, summary.sites, rows.rounds, rows.turns)
+    return write_plots(run, plots, score_pictures(scored) if scored else None)
 
 
 def _print_json(summary: "Summary", rows: _Rows, cost: "RunCost") -> None:
+    from fedlora.cli.run.privacy import privacy_of
+
     document = {
         **dataclasses.asdict(summary),
         "attempts": [dataclasses.asdict(row) for row in rows.attempts],
         "rounds_of_attempts": [dataclasses.asdict(row) for row in rows.rounds],
         "turns": [dataclasses.asdict(row) for row in rows.turns],
         "cost": dataclasses.asdict(cost),
+        "privacy": {site: dataclasses.asdict(told) for site, told in privacy_of(rows.reports, summary.name).items()},
     }
     typer.echo(json.dumps(document, indent=2))
 
@@ -108,6 +119,8 @@ def _print_tables(summary: "Summary", rows: _Rows, cost: "RunCost") -> None:
     from rich.console import Console
 
     from fedlora.cli.run.cost import cost_lines, cost_table
+    from fedlora.cli.run.privacy import privacy_lines, privacy_of
+    from fedlora.cli.run.updates import update_table
     from fedlora.cli.turns import turn_table
 
     console = Console()
@@ -119,9 +132,11 @@ def _print_tables(summary: "Summary", rows: _Rows, cost: "RunCost") -> None:
     if rows.rounds:
         console.print(_round_table(rows.rounds))
     console.print(turn_table(rows.turns, "turns"))
+    if any(turn.examined for turn in rows.turns):
+        console.print(update_table(rows.turns))
     if rows.turns:
         console.print(cost_table(cost))
-        for line in cost_lines(cost):
+        for line in (*cost_lines(cost), *privacy_lines(privacy_of(rows.reports, summary.name))):
             console.print(line, highlight=False)
 
 

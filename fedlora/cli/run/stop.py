@@ -15,6 +15,7 @@ def stop(
     runs: RunsOption = None,
 ) -> None:
     """Stop a run; its last checkpoint stays, and `resume` lets it go on."""
+    from fedlora.audit import Event, person
     from superlink.runs import RunFolder, verdict
 
     folder = RunFolder(runs_folder(runs), name)
@@ -26,4 +27,5 @@ def stop(
     if not yes:
         typer.confirm(f"Stop run {name}?", abort=True)
     folder.stop()
+    folder.audit(person()).note(Event.RUN_STOPPED, run=name)
     typer.echo(f"run {name} stops after its last aggregated round")

@@ -20,6 +20,10 @@ def submit(
     name: RunName,
     file: FileArgument = DEFAULT_FILE,
     settings: SetOption = [],  # noqa: B006 - Typer makes a new list
+    sites: Annotated[
+        list[str],
+        typer.Option("--site", metavar="SITE", help="Only this site takes part; may be given several times."),
+    ] = [],  # noqa: B006
     ignore_forecast: Annotated[
         bool, typer.Option("--ignore-forecast", help="Begin although the forecast is beyond the budget.")
     ] = False,
@@ -32,10 +36,11 @@ def submit(
 
     Sites hold the recipe against their own policies: with --set, one changes what is asked, not what they allow.
     """
+    from fedlora.audit import Event, person
     from superlink.run_config import RunConfig
     from superlink.runs import RunFolder
 
-    federation = read(file, settings).federation
+    federation = _among(read(file, settings).federation, sites)
     folder = RunFolder(federation.coordinator.runs, name)
     folder.check_free()
     config = RunConfig.of(federation, name, ignore_forecast=ignore_forecast)
@@ -43,6 +48,13 @@ def submit(
         _show_forecast(config, federation, output)
         return
     folder.submit(config, federation.run_recipe)
+    folder.audit(person()).note(
+        Event.RUN_SUBMITTED,
+        run=name,
+        sites=config.site_names,
+        rounds=config.rounds,
+        recipe_sha256=config.recipe_sha256,
+    )
     if output is Format.JSON:
         _print_json({"run": name, "state": "queued", "sites": config.site_names, "rounds": config.rounds})
         return
@@ -50,6 +62,21 @@ def submit(
         f"run {name} is submitted: {len(config.site_names)} sites, {config.rounds} rounds. "
         f"Follow it with: fedlora run watch {name}"
     )
+
+
+def _among(federation: "Federation", sites: list[str]) -> "Federation":
+    """Return the federation with no other sites than these, if any are named."""
+    from dataclasses import replace
+
+    from fedlora.errors import ConfigurationError
+
+    taking_part = [site.name for site in federation.participants]
+    for name in sites:
+        if name not in taking_part:
+            raise ConfigurationError(
+                f"--site {name}: no site of that name takes part in this run; there are {', '.join(taking_part)}"
+            )
+    return replace(federation, site=tuple(one for one in federation.site if one.name in sites or not sites))
 
 
 def _show_forecast(config: "RunConfig", federation: "Federation", output: Format) -> None:

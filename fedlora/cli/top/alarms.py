@@ -23,6 +23,7 @@ def alarms(view: View) -> list[str]:
         *(line for node in view.nodes for line in _machine(node)),
         *(line for run in going for line in _budget(run)),
         *(line for node in view.nodes for line in _refusals(node, {run.name for run in going})),
+        *(line for node in view.nodes for line in _outliers(node, {run.name for run in going})),
     ]
 
 
@@ -63,3 +64,11 @@ def _refusals(node: Node, runs: set[str]) -> Iterator[str]:
             if number:
                 times = "once" if number == 1 else f"{number:.0f} times"
                 yield f"{node.name}: refused {times} in run {node.run}: {name}"
+
+
+def _outliers(node: Node, runs: set[str]) -> Iterator[str]:
+    if node.run in runs:
+        for figure, number in sorted(node.outliers.items()):
+            if number:
+                times = "once" if number == 1 else f"{number:.0f} times"
+                yield f"{node.name}: its update was an outlier by {figure} {times} in run {node.run}"

@@ -101,8 +101,8 @@ class Node:
         In seconds since 1970; the latter is of when all that it tells itself is.
     run : str or None
         The newest run that it takes part in: turns, refusals, loss, tokens, staleness, payload and wire are of it.
-    turns, refusals : mapping
-        By outcome; by error.
+    turns, refusals, outliers : mapping
+        By outcome; by error; by what updates were outliers.
     loss, tokens_per_second, rounds_since_update : float or None
         Of its newest update.
     payload_bytes_down and others : float or None
@@ -127,6 +127,7 @@ class Node:
     run: str | None
     turns: Mapping[str, float]
     refusals: Mapping[str, float]
+    outliers: Mapping[str, float]
     loss: float | None
     tokens_per_second: float | None
     rounds_since_update: float | None
@@ -235,6 +236,7 @@ def _node(name: str, runs: list[str], scrape: Scrape, history: History) -> Node:
         run=run,
         turns=scrape.by("outcome", "fedlora_turns_total", **of),
         refusals=scrape.by("name", "fedlora_refusals_total", **of),
+        outliers=scrape.by("figure", "fedlora_update_outliers_total", **of),
         loss=of_run("training_loss"),
         tokens_per_second=of_run("tokens_per_second"),
         rounds_since_update=of_run("node_rounds_since_update"),

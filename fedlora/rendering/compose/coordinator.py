@@ -10,7 +10,7 @@ from fedlora.federation.description import SERVICE
 from fedlora.federation.settings import exporter_settings, keeper_settings
 from fedlora.federation.writing import to_toml
 from fedlora.pki.certificates import COORDINATOR_FILES
-from fedlora.rendering.compose.evaluation import evaluation_settings, evaluator
+from fedlora.rendering.compose.evaluation import evaluation_settings, evaluator, follower
 from fedlora.rendering.compose.gateway import (
     ADMIN_PORT,
     FLEET_PORT,
@@ -85,6 +85,7 @@ def coordinator_files(federation: Federation) -> dict[str, str]:
             "prometheus": prometheus(federation),
             "grafana": grafana(federation),
             "evaluator": evaluator(federation, f"runs:{STATE}:ro"),
+            "benchmarks": follower(federation, f"runs:{STATE}", RUNS),
         },
         "networks": {
             "outside": {},
@@ -103,6 +104,8 @@ def coordinator_files(federation: Federation) -> dict[str, str]:
             f"# With --profile grafana, on 127.0.0.1.\nGRAFANA_PORT={GRAFANA_PORT}\n"
             "# For the evaluator: the base model's folder, and held-out records as a shard folder.\n"
             "MODEL=./model\nHELD_OUT=./held-out\n"
+            "# With --profile benchmarks: the items' folder; which rounds are scored; items of each, 0 for all.\n"
+            "BENCHMARKS=./benchmarks\nBENCHMARK_ROUNDS=5\nBENCHMARK_LIMIT=0\n"
         ),
         "federation.toml": to_toml(_inside(federation)),
         "keeper.toml": settings_text(keeper),

@@ -138,14 +138,14 @@ frontend control
     bind :{ADMIN_PORT} {tls} ca-file /run/secrets/ca.crt verify required
     http-request deny deny_status 403 unless {{ ssl_c_s_dn(O) -m str {ORGANIZATION} }}
     http-request deny deny_status 403 unless {{ path_beg /v1/control/ }}
-    http-request deny deny_status 403 if {{ path_sub .. }}
+    http-request deny deny_status 403 if {{ path_sub .. % // }}
     default_backend http
 
 frontend runtime
     mode http
     bind {runtime} {tls}
     http-request deny deny_status 403 unless {{ path_beg /v1/runtime/ }}
-    http-request deny deny_status 403 if {{ path_sub .. }}
+    http-request deny deny_status 403 if {{ path_sub .. % // }}
     default_backend http
 """
 

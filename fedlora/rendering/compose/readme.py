@@ -51,6 +51,13 @@ to read:
     fedlora shard import RECORDS held-out --domain {federation.run_recipe.domain}
     chmod -R o+rX held-out model
     docker compose run --rm evaluator first >scores.json
+
+Each fifth round in benchmarks, as the rounds come, by a service that takes what the others leave of the machine. The \
+folder holds the items of each, with its name, as `benchmarks/tfns.csv` (`fedlora benchmark list`):
+
+    chmod -R o+rX benchmarks model
+    docker compose --profile benchmarks up -d
+    docker compose exec keeper fedlora benchmark show /var/lib/fedlora/runs/first/benchmarks
 """
 
 

@@ -87,9 +87,12 @@ def test_answers_are_judged_by_their_texts_alone(entry, tmp_path):
 def test_what_stands_there_is_shown_with_all_of_two_models_and_as_a_matrix_of_more(entry, tmp_path):
     shown = fedlora("benchmark", "show", entry / "results")
     assert shown.exit_code == 0
-    assert [line.split()[:2] for line in shown.stdout.splitlines()[1:]] == [
-        ["medmcqa", "flowertune"], ["medmcqa", "likelihood"]
-    ] * 2  # fmt: skip
+    table, cut = shown.stdout.splitlines()[1:5], shown.stdout.splitlines()[5:]
+    assert [line.split()[:2] for line in table] == [["medmcqa", "flowertune"], ["medmcqa", "likelihood"]] * 2
+    assert [line.split(" did not fit")[0] for line in cut] == [
+        f"{who}: 8 prompts of medmcqa by flowertune"
+        for who in ("base", "adapted")  # a token is a byte
+    ]
     for who in ("base", "round-0002", "round-0010"):
         shutil.copytree(entry / "results" / ("base" if who == "base" else "adapted"), tmp_path / who)
     matrix = fedlora("benchmark", "show", tmp_path).stdout.splitlines()

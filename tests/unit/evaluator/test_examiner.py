@@ -1,14 +1,13 @@
 """Many items at once against one at a time, by plain code of transformers; and examinations that are interrupted."""
 
 import json
+import logging
 import shutil
 from dataclasses import replace
 
 import pytest
 import torch
-from evaluation_sets import PROGRAMS, REAL, real_file
-from peft import LoraConfig, get_peft_model
-from safetensors import safe_open
+from evaluation_sets import PROGRAMS, REAL, questions, real_file
 
 from evaluator import examination
 from evaluator.examination import Examination, examine, follow, results
@@ -23,34 +22,13 @@ from fedlora.domains import DOMAINS
 from fedlora.errors import EvaluationError
 from fedlora.language_model import BaseModel
 from fedlora.language_model.loading import load
-from fedlora.wire import AdapterSpec, TensorSpec
 
 ITEMS = 100
 
 
 @pytest.fixture(scope="module")
-def model(tiny_model, tmp_path_factory):
-    """The tiny model with a context that holds a prompt of bytes, as a folder."""
-    folder = tmp_path_factory.mktemp("long") / "tiny"
-    shutil.copytree(tiny_model, folder)
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 8192}))
-    return BaseModel("tiny", folder)
-
-
-@pytest.fixture(scope="module")
 def examiner(model):
     return Examiner(*load(model, precision="fp32", compute="fp32"), batch_tokens=4096)
-
-
-@pytest.fixture(scope="module")
-def adapter(model, tmp_path_factory):
-    base, _ = load(model, precision="fp32", compute="fp32")
-    torch.manual_seed(1)
-    made = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
-    folder = tmp_path_factory.mktemp("adapter")
-    made.save_pretrained(folder)
-    return folder
 
 
 def answered(examiner, of, scoring, items):
@@ -214,16 +192,9 @@ def _tweets(file, count):
     return file
 
 
-def _questions(file, count):
-    options = {"opa": "up", "opb": "down", "opc": "left", "opd": "right"}
-    rows = [{"id": f"q{n}", "question": f"Where to in case {n}?", "cop": n % 4, **options} for n in range(count)]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return file
-
-
 def _examination(model, adapter, folder, **changes):
     values = {
-        "benchmarks": {"medmcqa": _questions(folder / "questions.jsonl", 12)},
+        "benchmarks": {"medmcqa": questions(folder / "questions.jsonl", 12)},
         "base_model": model,
         "results": folder / "results",
         "adapters": {"adapted": adapter} if adapter else {},
@@ -280,15 +251,20 @@ def test_results_of_something_else_are_not_gone_on_with(model, adapter, tmp_path
         examine(_examination(model, None, tmp_path, limit=5, seed=1), lambda *_: None)
 
 
-def test_an_adapter_of_another_base_model_is_refused_before_anything_is_answered(model, adapter, tmp_path):
-    folder = shutil.copytree(adapter, tmp_path / "foreign")
-    with safe_open(folder / "adapter_model.safetensors", "numpy") as file:
-        tensors = tuple(TensorSpec(name, tuple(file.get_tensor(name).shape)) for name in sorted(file.keys()))
-    hashes = {"tokenizer_sha256": "t" * 64, "base_model_sha256": "b" * 64, "recipe_sha256": "r" * 64}
-    spec = AdapterSpec("0", "other", recipe="finance/default", adapter="lora", alpha=8, tensors=tensors, **hashes)
-    (folder / "spec.json").write_text(spec.to_json())
+def test_rounds_whose_checkpoints_are_gone_are_named_unless_they_were_scored(model, adapter, tmp_path, caplog):
+    shutil.copytree(adapter, tmp_path / "checkpoints" / "round-0002")
+    ones = _examination(model, None, tmp_path, limit=2)
+    follow(ones, tmp_path / "checkpoints", 2, lambda: True, lambda *_: None)
+    (tmp_path / "checkpoints" / "round-0002").rename(tmp_path / "checkpoints" / "round-0007")
+    caplog.set_level(logging.WARNING)
+    logging.getLogger("fedlora").propagate = True
+    follow(ones, tmp_path / "checkpoints", 2, lambda: True, lambda *_: None)
+    assert [line.partition(" is not scored")[0] for line in caplog.messages] == ["round 4", "round 6"]
+
+
+def test_an_adapter_of_another_base_model_is_refused_before_anything_is_answered(model, foreign, tmp_path):
     with pytest.raises(EvaluationError, match="was trained on"):
-        examine(_examination(model, folder, tmp_path), lambda *_: None)
+        examine(_examination(model, foreign, tmp_path), lambda *_: None)
     assert not list((tmp_path / "results").rglob("answers.jsonl"))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fedlora.audit import person, read_entries
 from fedlora.cli.main import application
 from fedlora.errors import ConfigurationError, CredentialError, WithdrawalError
 from fedlora.pki.node_keys import create_node_key, public_key_pem, public_key_sha256
@@ -60,13 +61,19 @@ def test_pause_and_resume(site):
     file = site / "supernode" / FILE
     mark = json.loads(file.read_text())
     assert (mark["kind"], mark["site"], mark["reason"]) == ("paused", "site-1", "disk full [31m")
-    assert [entry.name for entry in file.parent.iterdir()] == [FILE]
+    assert sorted(entry.name for entry in file.parent.iterdir()) == ["audit.jsonl", FILE]
     assert oct(file.parent.stat().st_mode & 0o777) == "0o700"
     said("pause", site / "supernode.toml", "--reason", "other")  # by the file; the newer reason counts
     assert str(withdrawal(site / "supernode")) == "site-1 is paused by its owner: other"
     since = withdrawal(site / "supernode").since
     assert said("resume", site) == f"site-1 takes part again, from the next round on; it was paused since {since}\n"
-    assert list(file.parent.iterdir()) == []
+    assert [entry.name for entry in file.parent.iterdir()] == ["audit.jsonl"]
+    noted = [(entry.what, entry.by, entry.about.get("reason")) for entry in read_entries(file.parent / "audit.jsonl")]
+    assert noted == [
+        ("site.paused", person(), "disk full [31m"),
+        ("site.paused", person(), "other"),
+        ("site.resumed", person(), None),
+    ]
     assert refused("resume", site, error=WithdrawalError) == (
         "site-1 is not paused; it takes part already, whenever its supernode runs"
     )

@@ -1,6 +1,7 @@
 """`fedlora run ...` on ledgers that were written as a ServerApp writes them; with a keeper, see tests/integration."""
 
 import json
+import re
 
 import pytest
 
@@ -32,6 +33,7 @@ def write(folder, outcome="running", reason=""):
     }
     ledger.end_turn(TurnRow(1, 1, "a", "answered", examples=16, **done))
     ledger.end_turn(TurnRow(1, 1, "b", "refused", reason="update refused: too large [/]"))
+    ledger.note_findings(1, 1, {"a": {"update_norm": 1.234, "cosine_score": -7.25}, "b": {"update_norm": 900.0}})
     ledger.end_round(1, 1, "aggregated", {"encode": 0.125, "wait": 10.0, "aggregate": 0.25, "checkpoint": 1.5})
     ledger.start_round(2, 1, ["a", "b"])
     ledger.sent(2, 1, ["a", "b"], 2**20)
@@ -106,6 +108,8 @@ def test_show_has_attempts_turns_and_refusals(run, folder):
     assert "run tweets: running, 1 of 2 rounds" in text
     assert "refused: update refused: too large [/]" in text  # not an order to rich
     assert "asked" in text
+    assert re.search(r"1 +a +1\.23 +-7\.25 +cosine *\n", text)
+    assert re.search(r"b +900 +refused *\n", text)
     (first, second) = [line.split("\u2502")[1:-1] for line in text.splitlines() if line.startswith("\u2502 ")][1:]
     assert [cell.strip() for cell in (*first[:3], *first[4:])] == [
         "1",
@@ -175,6 +179,29 @@ def test_show_has_the_cost(run, folder):
     }
     assert (cost["points"], cost["each_point"]["tokens"], cost["forecast_bytes"]) == (25.0, 12.8, 8 * 2**20)
     assert (cost["flower_bytes_down"], cost["flower_final"]) == (3 * 2**20, False)
+
+
+def test_show_has_the_epsilon_that_sites_tell_of_this_run(run, folder):
+    run(*SUBMIT)
+    write(folder)
+    assert json.loads(run("show", "tweets", "--format", "json").stdout)["privacy"] == {}
+    ledger = Ledger(folder.ledger)
+    told = [
+        Sample("fedlora_run_epsilon", 1.25, {"run": "tweets"}),
+        Sample("fedlora_run_epsilon", 7.0, {"run": "another"}),
+        Sample("fedlora_site_epsilon", 7.5),
+        Sample("fedlora_site_epsilon_limit", 8.0),
+    ]
+    ledger.report("a", write_samples(told), None)
+    ledger.report("b", write_samples(told[2:3]), None)
+    ledger.close()
+    text = run("show", "tweets").stdout
+    assert "epsilon of a: in this run 1.250, in all 7.500, its limit 8; by its own word\n" in text
+    assert "epsilon of b: in all 7.500, no limit; by its own word\n" in text
+    assert json.loads(run("show", "tweets", "--format", "json").stdout)["privacy"] == {
+        "a": {"run_epsilon": 1.25, "site_epsilon": 7.5, "limit": 8.0},
+        "b": {"run_epsilon": None, "site_epsilon": 7.5, "limit": None},
+    }
 
 
 def test_energy_is_shown_where_a_site_has_told_it(run, folder):

@@ -211,6 +211,7 @@ def test_json_has_all_of_it():
         "run": "tweets",
         "turns": {"answered": 2.0, "late": 0.0, "refused": 0.0},
         "refusals": {},
+        "outliers": {},
         "loss": 1.25,
         "tokens_per_second": 579.4,
         "rounds_since_update": None,
@@ -367,6 +368,19 @@ def test_phases_are_of_the_rounds_that_ended_while_somebody_looked():
     (run,) = seen(*(after(number) for number in range(1, 12))).runs
     assert (run.phases, run.turn_phases) == ({"wait": 1210.0 - 360.0}, {"train": 40.0})  # of the last five
     assert "sites: last rounds of r" in text(seen(after(3), after(4)))[7]
+
+
+def test_alarms_of_updates_that_are_outliers():
+    counts = {"norm": 0.0, "cosine": 2.0, "copy": 1.0}
+    outliers = [
+        Sample("fedlora_update_outliers_total", count, {"run": "tweets", "node": "beta", "figure": figure})
+        for figure, count in counts.items()
+    ]
+    found = set(alarms(seen(scraped([*samples(), *outliers])))) - set(ALARMS)
+    assert found == {
+        "beta: its update was an outlier by cosine 2 times in run tweets",
+        "beta: its update was an outlier by copy once in run tweets",
+    }
 
 
 def test_alarms_of_clocks_certificates_and_disks():

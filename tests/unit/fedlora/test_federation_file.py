@@ -220,6 +220,17 @@ def test_a_site_must_not_allow_a_part_of_a_dora_adapter(tmp_path):
         read_federation(tmp_path / "federation.toml")
 
 
+def test_noise_that_would_hide_nothing_is_named(tmp_path):
+    for keys, reason in (
+        ("noise-multiplier = 2", "noise-multiplier is 2 and clip-norm is 0: noise hides nothing of unbounded updates"),
+        ("epsilon-limit = 8", "epsilon-limit is 8 and noise-multiplier is 0: without noise there is no epsilon"),
+    ):
+        found = problems(tmp_path, GOOD.replace("fewest-examples", f"{keys}\nfewest-examples"))
+        assert [problem.partition(": ")[2] for problem in found] == [f"site[1].policy: {reason}"]
+    good = "clip-norm = 1\nnoise-multiplier = 2\nepsilon-limit = 8\nfewest-examples"
+    read_federation(write(tmp_path, GOOD.replace("fewest-examples", good)))
+
+
 def test_pauses_of_the_keeper_that_shrink(tmp_path):
     expected = ["line 19: keeper.most-pause: 0.5 is below first-pause 1.0"]
     assert problems(tmp_path, f"{GOOD}[keeper]\nmost-pause = 0.5\n") == expected

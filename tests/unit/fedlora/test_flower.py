@@ -75,6 +75,7 @@ TOUCHED = [
     ("flwr.supernode.start_client_internal", "time", None, "supernode/seam.py"),
     ("flwr.supernode.start_client_internal", "pull_objects", "initial_backoff", "supernode/seam.py"),
     ("flwr.supercore.inflatable.inflatable_object", "get_object_tree", "obj", "supernode/seam.py"),
+    ("flwr.supercore.inflatable.inflatable_utils", "ObjectUnavailableError", None, "supernode/seam.py"),
     ("flwr.supercore.inflatable.inflatable_object", "get_all_nested_objects", "obj", "supernode/seam.py"),
     ("flwr.supercore.run", "RunNotRunningException", None, "supernode/seam.py"),
     ("flwr.supercore.fab", "Fab", "hash_str", "supernode/guard.py"),
@@ -101,6 +102,7 @@ TOUCHED = [
     ("flwr.supercore.inflatable.inflatable_utils", "pull_objects", "pull_object_fn", "superlink/replies.py"),
     ("flwr.supercore.inflatable.inflatable_utils", "inflate_object_from_contents", None, "superlink/replies.py"),
     ("flwr.proto.message_pb2", "ConfirmMessageReceivedRequest", None, "superlink/replies.py"),
+    ("flwr.supercore.sql_mixin", "SQLITE_PRAGMAS", None, "superlink/engine.py"),
     ("flwr.supercore.control", "ControlHttpClient", None, "superlink/control.py"),
     ("flwr.proto.control_pb2", "UnregisterNodeRequest", None, "superlink/control.py"),
 ]

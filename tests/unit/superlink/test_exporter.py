@@ -37,6 +37,8 @@ def train(folder: RunFolder) -> Ledger:
     phases = {"train": 2.0, "transfer": 1.0}
     figures = {"padded_tokens": 80.0, "gpu_seconds": 2.0, "gpu_joules": 500.0}
     ledger.end_turn(TurnRow(1, 1, "a", "answered", "", 1, 0, 16, 0.5, 3.0, 60, 0, 110, phases, figures))
+    far = {"update_norm": 2.5, "update_cosine": -0.75, "norm_score": 3.0, "cosine_score": -9.0}
+    ledger.note_findings(1, 1, {"a": far})
     ledger.end_turn(TurnRow(1, 1, "b", "refused", "PolicyError: recipe r is not on this site's list"))
     with ledger.fence(1):
         ledger.end_round(1, 1, "aggregated", {"wait": 3.0})
@@ -79,6 +81,10 @@ def test_a_run_before_during_and_after(tmp_path, shown):
         'fedlora_tokens_per_second{node="a",run="first"}': 30,
         'fedlora_padding_ratio{node="a",run="first"}': 0.25,
         'fedlora_training_gpu_joules_total{node="a",run="first"}': 500,
+        'fedlora_update_norm{node="a",run="first"}': 2.5,
+        'fedlora_update_cosine{node="a",run="first"}': -0.75,
+        'fedlora_update_outliers_total{figure="cosine",node="a",run="first"}': 1,
+        'fedlora_update_outliers_total{figure="norm",node="a",run="first"}': 0,
         'fedlora_node_rounds_since_update{node="a",run="first"}': 0,
         'fedlora_node_rounds_since_update{node="b",run="first"}': 1,
     }
@@ -179,8 +185,22 @@ def test_of_benchmarks_the_newest_round_is_shown_beside_the_base_model(tmp_path,
     found = {key: value for key, value in shown().items() if "score" in key}
     of = 'fedlora_evaluation_score_ratio{{benchmark="tfns by likelihood",model="{}",run="first"}}'
     assert found == {of.format("base"): 0.25, of.format("adapted"): 0.75}
+    (folder.benchmarks / "round-10000" / "mmlu" / "likelihood").mkdir(parents=True)  # is being scored
+    assert {key: value for key, value in shown().items() if "score" in key} == found
     file.write_text("{}")
     assert not [key for key in shown() if "score" in key]
+
+
+def test_of_mmlu_the_groups_are_shown_that_the_board_counts(tmp_path, shown):
+    folder = submitted(tmp_path, "first")
+    file = folder.benchmarks / "base" / "mmlu" / "flowertune" / "score.json"
+    file.parent.mkdir(parents=True)
+    groups = {"stem": {"value": 0.25}, "humanities": {"value": 0.5}, "other": {"value": 1.0}}
+    file.write_text(json.dumps({"accuracy": {"value": 0.75}, "groups": groups}))
+    assert {key.partition('"')[2].partition('"')[0]: value for key, value in shown().items() if "score" in key} == {
+        "mmlu stem by flowertune": 0.25,
+        "mmlu humanities by flowertune": 0.5,
+    }
 
 
 def test_nodes_are_seen_as_the_keeper_noted_them(tmp_path, shown):

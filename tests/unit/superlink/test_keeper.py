@@ -11,8 +11,9 @@ from fedlora import pki
 from fedlora.errors import CredentialError, ParticipationError, RunError
 from fedlora.heartbeat import Heartbeat
 from superlink import keeper as keeper_module
-from superlink.control import Control
+from superlink.control import Control, Node
 from superlink.keeper import Keeper, KeeperSettings
+from superlink.presence import read_presence
 from superlink.run_config import RunConfig
 from superlink.runs import RunFolder, RunState, verdict
 from tests.unit.superlink.test_run_config import VALUES
@@ -37,7 +38,14 @@ def submitted(keeper):
 
 
 def registered(*names):
-    return SimpleNamespace(nodes=lambda: dict.fromkeys(names, "online"))
+    return SimpleNamespace(
+        nodes=lambda: dict.fromkeys(names, "online"), node_list=lambda: [node(name) for name in names]
+    )
+
+
+def node(name, status="online"):
+    gone = "2026-01-03" if status == "unregistered" else None
+    return Node(name, sum(name.encode()), status, "2026-01-02", None, None, gone, b"no key")
 
 
 @pytest.mark.parametrize(
@@ -96,6 +104,24 @@ def test_a_keeper_whose_disk_is_full_says_so_once_and_is_not_healthy(keeper, mon
     assert heartbeat.healthy is healthy
     said = [message for message in caplog.messages if "RunError: the disk of" in message]
     assert len(said) == (0 if healthy else 1)
+
+
+def test_who_is_admitted_and_turned_away_is_noted_once(keeper):
+    nodes = [node("a"), node("b")]
+    control = SimpleNamespace(node_list=lambda: nodes)
+
+    def look(again):
+        again._nodes_due = 0.0
+        again.note_nodes(control)
+        return [(entry.what, entry.about["site"]) for entry in keeper.settings.audit.entries()]
+
+    keeper.settings.runs.mkdir()
+    both = [("node.registered", "a"), ("node.registered", "b")]
+    assert look(keeper) == look(keeper) == both
+    assert look(Keeper(keeper.settings)) == both  # a keeper that was started anew
+    nodes[0] = node("a", "unregistered")
+    assert look(keeper) == look(Keeper(keeper.settings)) == [*both, ("node.unregistered", "a")]
+    assert read_presence(keeper.settings.runs).keys() == {"b"}
 
 
 def test_a_certificate_that_cannot_be_used_is_named(tmp_path):

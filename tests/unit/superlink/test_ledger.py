@@ -206,7 +206,7 @@ def test_a_reader_waits_for_a_ledger_that_is_just_being_made(tmp_path, monkeypat
     empty = tmp_path / "empty.sqlite"
     empty.touch()
     monkeypatch.setattr("superlink.ledger.BUSY_SECONDS", 0.2)
-    with pytest.raises(RunError, match="has version 0, and nobody has brought it to 3"):
+    with pytest.raises(RunError, match="has version 0, and nobody has brought it to 4"):
         Ledger(empty, readonly=True)
 
 

@@ -32,6 +32,7 @@ VALUES = {
     "strategy": "fedavg",
     "strategy-options": "",
     "factors": "both",
+    "largest-update-norm": 2.5,
 }
 
 
@@ -67,6 +68,7 @@ def test_a_site_may_hold_another_domain():
         ({"required-domains": "code,finance"}, "required-domains names finance, which none of the sites holds; "),
         ({"over-sampling": -1}, "over-sampling -1 must not be below 0"),
         ({"budget-seconds": -1.0}, "budget-seconds -1.0 must not be below 0"),
+        ({"largest-update-norm": -0.5}, "largest-update-norm -0.5 must not be below 0"),
         ({"fraction": 1.5}, "fraction 1.5 is not in (0, 1]"),
         ({"extensions": -1}, "extensions -1 must not be below 0"),
         ({"run": ""}, "run has no name"),

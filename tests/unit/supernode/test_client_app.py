@@ -1,5 +1,6 @@
 """The ClientApp itself, with Flower's messages, and the stub of a trainer behind its real socket."""
 
+import dataclasses
 import json
 import threading
 import time
@@ -125,3 +126,17 @@ def test_what_is_refused_is_counted_as_well(ask, tmp_path, broadcast):
     assert paused.withdrawn
     assert payload_of(paused.figures) == [2 * broadcast.size, None]
     assert "fedlora_model_load_seconds{}" not in paused.figures  # nothing reaches the trainer
+
+
+def test_what_the_trainer_refuses_is_logged_at_this_end_too(ask, broadcast, caplog):
+    wrong = dataclasses.replace(broadcast, blocks=(b"", *broadcast.blocks))
+    said = ask("train", {"run": "a\nb", "epoch": 1, "round": 1, "counted": 0}, wrong)
+    assert (said.status, said.reason.partition(":")[0]) == ("refused", "WireError")
+    assert [record.message for record in caplog.records if record.name == "fedlora.worker"] == [
+        f"the trainer refused a call of run a\\nb: {said.reason}"
+    ]
+
+
+def test_an_update_bears_the_hash_of_the_policy_that_it_was_given_under(ask, broadcast, stub):
+    fields = {"run": "tweets", "epoch": 1, "round": 1, "counted": 0}
+    assert ask("train", fields, broadcast).fields == {"policy_sha256": "p" * 64}

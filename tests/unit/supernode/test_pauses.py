@@ -1,13 +1,14 @@
 """How long a node waits between two looks."""
 
 import inspect
+import os
 import re
 
 import flwr.supernode.start_client_internal as flower
 import pytest
 
 from supernode import pauses as module
-from supernode.pauses import AnswerPauses, PickUp, TaskPauses
+from supernode.pauses import AnswerPauses, PickUp, TaskPauses, ring
 
 
 @pytest.fixture
@@ -29,14 +30,40 @@ def test_looks_for_messages_are_frequent_after_one_and_rare_when_idle(clock):
         assert pick_up.seconds() == pytest.approx(expected), later
 
 
-def test_looks_for_tasks_are_frequent_after_one_and_never_rarer_than_every_quarter_second(clock):
-    now, _ = clock
-    pauses = TaskPauses()
-    for later, expected in ((0, 0.02), (3, 0.02), (6, 0.04), (30, 0.2), (1000, 0.25)):
-        now[0] = 100.0 + later
-        assert pauses.seconds() == pytest.approx(expected), later
+def test_looks_for_messages_are_rarer_the_longer_they_take(clock):
+    pick_up = PickUp()
+    pick_up.note_message()
+    for took, expected in ((0.002, 0.1), (0.01, 0.2), (0.1, 2.0), (10.0, 3.0), (0.002, 0.1)):
+        pick_up.note_look(took)
+        assert pick_up.seconds() == pytest.approx(expected), took
+
+
+def test_looks_for_tasks_are_frequent_from_the_bell_to_the_answer_and_rare_otherwise(monkeypatch):
+    heard, bell = os.pipe()
+    os.set_blocking(bell, False)
+    waits = []
+    real = module.select.select
+    monkeypatch.setattr(module.select, "select", lambda read, *_: waits.append(_[-1]) or real(read, [], [], 0))
+    pauses = TaskPauses(heard)
+    pauses.wait()
+    ring(bell)
+    ring(bell)
+    for _ in range(3):
+        pauses.wait()
     pauses.note_task()
-    assert pauses.seconds() == 0.02
+    pauses.wait()
+    assert waits == [1.0, 1.0, 0.02, 0.02, 1.0]
+    os.close(heard)
+    os.close(bell)
+
+
+def test_a_full_pipe_holds_nobody_up():
+    heard, bell = os.pipe()
+    os.set_blocking(bell, False)
+    for _ in range(70_000):
+        ring(bell)
+    os.close(heard)
+    os.close(bell)
 
 
 def test_an_answer_is_waited_for_in_a_twentieth_of_what_it_has_taken(clock):

@@ -1,14 +1,17 @@
 """The seam's own logic; the whole of it runs against the real SuperLink in tests/integration."""
 
+import threading
 import time
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import grpc
 import pytest
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError, ObjectUnavailableError
 from flwr.supercore.run import RunNotRunningException
 
 from supernode import seam as module
+from supernode.fleet import _beating
 from supernode.pauses import AnswerPauses
 from supernode.seam import Seam
 
@@ -24,9 +27,8 @@ class Refusal(grpc.RpcError):
 def make(receive=None, carrying=lambda _run, _way: nullcontext(), **changes):
     names = ("send", "get_run", "get_fab", "pull", "push", "confirm")
     functions = {**dict.fromkeys(names), **changes}
-    return Seam(
-        (1, receive, *(functions[name] for name in names)), guard=None, carrying=carrying, answers=AnswerPauses()
-    )
+    given = (1, receive, *(functions[name] for name in names))
+    return Seam(given, guard=None, carrying=carrying, answers=AnswerPauses(), dropped=threading.Event(), arrived=list)
 
 
 @pytest.fixture
@@ -140,3 +142,59 @@ def test_what_carries_a_message_is_carried_for_its_run_and_a_look_for_one_is_not
     carrying_down, carrying_up = [(call, 9, "down") for call in down], [(call, 9, "up") for call in up]
     assert said == [("receive",), *carrying_down, *carrying_up]
     assert carried == []
+
+
+MESSAGE = SimpleNamespace(metadata=SimpleNamespace(run_id=9))
+CALLS = {
+    "get_run": lambda seam: seam._admitted(MESSAGE),
+    "pull": lambda seam: seam.pull(9, "object"),
+    "confirm": lambda seam: seam.confirm(9, "object"),
+    "send": lambda seam: seam.send(MESSAGE, "tree", 0.0),
+    "push": lambda seam: seam.push(9, "session", "object", b""),
+}
+
+
+def failing(call, error):
+    """A seam of which one call has failed."""
+
+    def fails(*_):
+        raise error
+
+    seam = make(**{call: fails})
+    with pytest.raises((Exception, RunNotRunningException)):
+        CALLS[call](seam)
+    return seam
+
+
+@pytest.mark.parametrize("error", [Refusal(), ObjectPushError("object", 9, "session")])
+@pytest.mark.parametrize("call", CALLS)
+def test_who_loses_a_message_or_its_answer_comes_back_to_be_asked_again(call, error):
+    assert failing(call, error).dropped.is_set()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_run_that_has_ended_asks_nobody_again(call):
+    assert not failing(call, RunNotRunningException()).dropped.is_set()
+
+
+def test_a_part_that_is_not_there_yet_is_not_lost():
+    assert not failing("pull", ObjectUnavailableError("object")).dropped.is_set()
+
+
+@pytest.mark.parametrize(
+    ("code", "goes_on"), [("INTERNAL", True), ("CANCELLED", True), ("UNAVAILABLE", True), ("UNAUTHENTICATED", False)]
+)
+def test_heartbeats_go_on_after_every_failure_but_a_verdict(code, goes_on):
+    class Failure(grpc.RpcError):
+        def code(self):
+            return grpc.StatusCode[code]
+
+        def details(self):
+            return "so"
+
+    def fails():
+        raise Failure
+
+    with pytest.raises(grpc.RpcError) as raised:
+        _beating(fails)()
+    assert (raised.value.code() is grpc.StatusCode.UNAVAILABLE) is goes_on  # on which Flower's heartbeats go on

@@ -51,7 +51,8 @@ def test_there_is_a_folder_for_each_machine(files, authority):
 
 
 def test_the_parts_are_these(services):
-    coordinator = ("superlink", "gateway", "serverapp", "keeper", "exporter", "prometheus", "grafana", "evaluator")
+    coordinator = ("superlink", "gateway", "serverapp", "keeper", "exporter", "prometheus", "grafana", "evaluator",
+                   "benchmarks")  # fmt: skip
     site = ("trainer", "trainer-gpu", "model", "credentials", "relay", "supernode")
     assert list(services) == [
         *(("coordinator", name) for name in coordinator),
@@ -107,6 +108,7 @@ def test_images_are_those_of_the_file(services):
             "relay": "gateway",
             "credentials": "supernode",
             "model": "trainer",
+            "benchmarks": "evaluator",
         }.items()
     }
 
@@ -121,6 +123,7 @@ def test_only_the_gateway_publishes_and_the_apis_without_login_only_on_loopback(
     assert services["coordinator", "prometheus"]["profiles"] == ["monitoring", "grafana"]
     assert services["coordinator", "grafana"]["profiles"] == ["grafana"]
     settings = {"FLEET_PORT": "9192", "HTTP_PORT": "8000", "PROMETHEUS_PORT": "9090", "GRAFANA_PORT": "3000"}
+    settings |= {"BENCHMARKS": "./benchmarks", "BENCHMARK_ROUNDS": "5", "BENCHMARK_LIMIT": "0"}
     assert environment(files["coordinator/.env"]) == {**settings, "MODEL": "./model", "HELD_OUT": "./held-out"}
 
 
@@ -163,7 +166,7 @@ def test_gateway_relays_and_who_brings_the_model_have_a_way_out(composed, servic
 def test_the_trainer_has_no_network_and_alone_sees_records_and_model(services):
     for (party, name), service in services.items():
         seen = {target for target in mounts(service) if target.startswith(("/shard", "/model"))}
-        if name in ("evaluator", "model"):
+        if name in ("evaluator", "benchmarks", "model"):
             assert seen == {"/model"}
         elif name in ("trainer", "trainer-gpu"):
             assert service["network_mode"] == "none"
@@ -255,6 +258,22 @@ def test_the_evaluator_has_no_network_and_reads_alone(services):
         "/held-out": "${HELD_OUT}",
         "/var/lib/fedlora": "runs",
     }
+
+
+def test_who_follows_runs_has_no_network_and_what_the_others_leave(services):
+    follower = services["coordinator", "benchmarks"]
+    assert follower["network_mode"] == "none"
+    assert "secrets" not in follower
+    assert follower["profiles"] == ["benchmarks"]
+    assert follower["cpu_shares"] < 1024  # which a container has of which nothing is said
+    assert follower["oom_score_adj"] > 0
+    assert not [name for (_, name), one in services.items() if "cpu_shares" in one and name != "benchmarks"]
+    assert mounts(follower) == {
+        "/model": "${MODEL}", "/benchmarks": "${BENCHMARKS:-./benchmarks}", "/var/lib/fedlora": "runs"
+    }  # fmt: skip
+    assert all(one["read_only"] for one in follower["volumes"] if isinstance(one, dict))
+    exporter = services["coordinator", "exporter"]
+    assert mounts(exporter)["/var/lib/fedlora"] == "runs"  # where the scores come from
 
 
 def test_a_site_can_hold_the_ca_to_its_fingerprint(files, services, authority, file):
