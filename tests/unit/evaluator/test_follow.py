@@ -1,5 +1,6 @@
 """`fedlora benchmark follow`: the service that scores the rounds of runs, killed in the middle and started again."""
 
+import json
 import os
 import shutil
 import signal
@@ -70,6 +71,9 @@ def test_killed_in_the_middle_it_goes_on_item_by_item_and_ends_with_the_same(mod
     answers = run.benchmarks / "base" / PLACES[0] / "answers.jsonl"
     with service(*command) as process:
         until(lambda: answers.exists() and answers.read_bytes().count(b"\n"), process)
+    line, *others = answers.read_bytes().splitlines(keepends=True)
+    marked = json.dumps({**json.loads(line), "prompt-tokens": 4242}).encode() + b"\n"  # would be lost if asked again
+    answers.write_bytes(b"".join([marked, *others]))
     first = answers.read_bytes()
     assert 0 < first.count(b"\n") < ITEMS
     assert not list(run.benchmarks.rglob("score.json"))
