@@ -184,7 +184,12 @@ def federation(
     description = Description(
         name="test",
         coordinator=Coordinator(
-            "127.0.0.1", "here", fleet, http, runs=directory / "coordinator" / "runs", metrics_port=exporter
+            "127.0.0.1",
+            machine="here",
+            fleet_port=fleet,
+            http_port=http,
+            runs=directory / "coordinator" / "runs",
+            metrics_port=exporter,
         ),
         site=tuple(
             Site(name, "finance", directory / name / "shard.jsonl", machine="here", runtime_port=port, metrics_port=own)
