@@ -11,12 +11,12 @@ TORCH_INDEX :=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 FLOWER := $(shell sed -n 's/^flwr==//p' constraints.txt)
 BUILD := docker buildx build --load --file docker/Dockerfile --build-arg VERSION=$(VERSION) \
-	--build-arg FLOWER=$(FLOWER) --build-arg BASE_MODEL=$(BASE_MODEL)
+	--build-arg FLOWER=$(FLOWER)
 ROLES := superlink serverapp supernode gateway trainer evaluator model prometheus
 
 .PHONY: help install install-dev demo demo-docker demo-docker-down images images-cuda image-grafana test test-local
-.PHONY: bench-aggregation bench-attacks bench-eval bench-privacy bench-rounds bench-scale bench-telemetry bench-train bench-wire
-.PHONY: clean docs format fuzz lint proto soak test-cluster test-docker test-fast version
+.PHONY: bench-aggregation bench-attacks bench-eval bench-privacy bench-rounds bench-scale bench-telemetry bench-train
+.PHONY: bench-wire clean docs format fuzz lint lock proto soak test-cluster test-docker test-fast version
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
@@ -52,6 +52,9 @@ docker/wheels/torch-fetched: constraints.txt
 	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --dest docker/wheels \
 		--constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	touch $@
+
+lock: install-dev docker/wheels/torch-fetched  ## make the lock files of the images anew: versions and hashes
+	$(BIN)/python docker/lock_files.py
 
 images: docker/wheels/torch-fetched  ## build all images, for CPUs; TORCH_INDEX=URL says where torch comes from
 	@for role in $(ROLES); do $(BUILD) --quiet --target $$role --tag fedlora-$$role:$(VERSION) . || exit 1; done

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from paired import digits
-from superlink.aggregation import WeightedMean
+
 
 from fedlora.domains import domain
 from fedlora.language_model import DEFAULT_BASE_MODEL, obtain
@@ -28,6 +28,7 @@ from fedlora.shards import read_records, write_records
 from fedlora.wire import codec_named
 from fedlora.wire.spec import Vector
 from superlink.initialisation import initial_adapter
+from superlink.strategies import WeightedMean
 from supernode.trainer.error_feedback import Residue
 from supernode.trainer.settings import Policy, TrainerSettings
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from deployment import docker
+from sbom import normalised
 
 import fedlora
 from fedlora.federation import read_federation
@@ -52,3 +53,40 @@ def test_an_image_has_what_it_needs_and_no_more(role, engine):
         assert "torch" not in found
         assert "flwr" in found
         assert image["Size"] <= 450 * MEGABYTE
+
+
+# Prints what is installed below each folder, as the interpreter there finds it, and Debian's packages.
+INVENTORY = """
+import importlib.metadata, json, pathlib, subprocess, sys
+found = {}
+for folder in ("/opt/fedlora", "/opt/base-model"):
+    places = [str(place) for place in pathlib.Path(folder).glob("lib/python3*/site-packages")] or [folder]
+    named = {(one.metadata["Name"], one.version) for one in importlib.metadata.distributions(path=places)}
+    found[folder + "/sbom.cdx.json"] = sorted(named)
+shown = subprocess.run(["dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Package} ${Version}\\n"],
+                       capture_output=True, text=True, check=True).stdout
+debian = [line.split()[1:] for line in shown.splitlines() if line.startswith("ii")]
+found["/usr/share/sbom/debian.cdx.json"] = [*debian, ["python", sys.version.split()[0]]]
+documents = {}
+for name in found:
+    if pathlib.Path(name).exists():
+        documents[name] = json.loads(pathlib.Path(name).read_text())
+print(json.dumps([found, documents]))
+"""
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_an_images_bill_of_materials_is_what_it_holds(role, engine):
+    said = docker(
+        "run", "--rm", "--network", "none", "--entrypoint", "python3", f"fedlora-{role}:{VERSION}", "-c", INVENTORY
+    )
+    found, documents = json.loads(said.stdout)
+    for name, packages in found.items():
+        listed = documents[name]["components"] if name in documents else []
+        named = sorted((normalised(package), version) for package, version in packages)
+        assert sorted((normalised(one["name"]), one["version"]) for one in listed) == named, name
+    assert len(documents["/usr/share/sbom/debian.cdx.json"]["components"]) > 50
+    if role not in FOREIGN:
+        listed = documents["/opt/fedlora/sbom.cdx.json"]["components"]
+        without = {one["name"] for one in listed if "properties" not in one}
+        assert without == {"fedlora"}  # every other one was locked
