@@ -68,7 +68,12 @@ def federation(folder: Path, *, tells: bool, rounds: int, steps: int) -> Iterato
     described = Federation(
         name="bench",
         coordinator=Coordinator(
-            "127.0.0.1", "here", fleet, http, runs=folder / "runs", metrics_port=metrics if tells else 0
+            "127.0.0.1",
+            machine="here",
+            fleet_port=fleet,
+            http_port=http,
+            runs=folder / "runs",
+            metrics_port=metrics if tells else 0,
         ),
         site=(site,),
         recipe=(recipe_of("finance", "quick", rounds=rounds, steps=steps),),
