@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 from paired import digits
 
-
 from fedlora.domains import domain
 from fedlora.language_model import DEFAULT_BASE_MODEL, obtain
 from fedlora.recipes import recipe as recipe_of
