@@ -10,7 +10,9 @@ import os
 import select
 import time
 
-__all__ = ["PARTS", "AnswerPauses", "PickUp", "TaskPauses", "ring"]
+__all__ = ["OFF", "PARTS", "AnswerPauses", "PickUp", "TaskPauses", "ring"]
+
+COME, OFF = b"!", b"x"  # what the node writes for the worker
 
 # Of looks for a part of a message that is not there yet, as Flower's functions name them: its sender announces a
 # message before it sends the parts. Flower waits a second after the first miss, up to ten after others, 500 times.
@@ -72,7 +74,8 @@ class AnswerPauses:
 class TaskPauses:
     """How long the worker waits before the next look for a task, which is a call within the machine.
 
-    The node rings when a message has come, and the task is there a moment later.
+    The node rings when a message has come, and the task is there a moment later. It calls the task off when it had to
+    drop the message: an answer would be sent in the place of that to the next message, and so on for ever.
 
     Parameters
     ----------
@@ -85,6 +88,7 @@ class TaskPauses:
     def __init__(self, bell: int) -> None:
         self.bell = bell
         self.rung = float("-inf")
+        self.called_off = False
 
     def note_task(self) -> None:
         """Note that what the bell was rung for has been answered."""
@@ -95,11 +99,11 @@ class TaskPauses:
         expected = time.monotonic() - self.rung < self.FAST_SECONDS
         ready, _, _ = select.select([self.bell], [], [], self.FASTEST if expected else self.SLOWEST)
         if ready:
-            os.read(self.bell, 4096)
+            self.called_off = OFF in os.read(self.bell, 4096)
             self.rung = time.monotonic()
 
 
-def ring(bell: int) -> None:
-    """Tell the worker that a message has come; a full pipe has told it already."""
+def ring(bell: int, sign: bytes = COME) -> None:
+    """Tell the worker that a message has come, or that it is called off; a full pipe has told it already."""
     with contextlib.suppress(BlockingIOError):
-        os.write(bell, b"!")
+        os.write(bell, sign)

@@ -41,7 +41,7 @@ from flwr.supercore.run import Run, RunNotRunningException
 from fedlora.audit import Audit, Event
 from supernode.fleet import observed_fleet_stub
 from supernode.guard import REFUSED, Guard
-from supernode.pauses import PARTS, AnswerPauses, PickUp, ring
+from supernode.pauses import OFF, PARTS, AnswerPauses, PickUp, ring
 from supernode.settings import NodeSettings
 from supernode.traffic import Direction, Traffic
 from supernode.wire_meter import WireMeter
@@ -72,6 +72,8 @@ class Seam:
         Set when Flower is about to drop a message, or its answer.
     arrived : callable
         Called when a message has come.
+    called_off : callable
+        Called when a message had to be dropped that the worker may be answering.
     audit : Audit, optional
         The site's log, in which it is noted which runs are admitted and which are not.
     """
@@ -84,6 +86,7 @@ class Seam:
         answers: AnswerPauses,
         dropped: threading.Event,
         arrived: Callable[[], None],
+        called_off: Callable[[], None],
         audit: Audit | None = None,
     ) -> None:
         self.node_id, self._receive, self._send, self._get_run, self._get_fab, *rest = functions
@@ -93,6 +96,7 @@ class Seam:
         self.answers = answers
         self.dropped = dropped
         self.arrived = arrived
+        self.called_off = called_off
         self.audit = audit
         self.pick_up = PickUp()
         self.runs: dict[int, Run] = {}  # admitted
@@ -139,13 +143,13 @@ class Seam:
 
     def pull(self, run_id: int, object_id: str) -> bytes:
         """Fetch an object of a message."""
-        with _run_may_end(), self._all_or_again(), self.carrying(run_id, "down"):
+        with _run_may_end(), self._all_or_anew(), self.carrying(run_id, "down"):
             content: bytes = self._pull(run_id, object_id)
             return content
 
     def confirm(self, run_id: int, object_id: str) -> None:
         """Say that a message is here."""
-        with _run_may_end(), self._all_or_again(), self.carrying(run_id, "down"):
+        with _run_may_end(), self._all_or_anew(), self.carrying(run_id, "down"):
             self._confirm(run_id, object_id)
         self.answers.note_message()
 
@@ -170,6 +174,18 @@ class Seam:
             raise
         except Exception:
             self.dropped.set()
+            raise
+
+    @contextmanager
+    def _all_or_anew(self) -> Iterator[None]:
+        """Note it, too, where the worker may have the task already, whose answer nobody would wait for."""
+        try:
+            with self._all_or_again():
+                yield
+        except ObjectUnavailableError:
+            raise
+        except (Exception, RunNotRunningException):
+            self.called_off()
             raise
 
     def _admits(self, message: Message) -> bool:
@@ -226,6 +242,7 @@ def install(settings: NodeSettings, guard: Guard | None, bell: int) -> None:
                 yield Seam(
                     *(functions, guard, meter.carrying, answers, dropped),
                     arrived=partial(ring, bell),
+                    called_off=partial(ring, bell, OFF),
                     audit=settings.audit("guard"),
                 ).functions()
             finally:

@@ -66,13 +66,14 @@ class Worker:
         )
 
     def serve(self) -> None:
-        """Take tasks and answer them, for ever."""
+        """Take tasks and answer them, until one is called off: whoever starts us starts the node anew, too."""
         self._wait_for_supernode()
-        while True:
+        while not self._pauses.called_off:
             if self._serve_one():
                 self._pauses.note_task()
             else:
                 self._pauses.wait()
+        log.warning("the node had to drop a message whose task may have been taken: both are started anew")
 
     def _wait_for_supernode(self) -> None:
         """Wait until the supernode listens: it starts beside us, and Flower's client waits seconds after a miss."""

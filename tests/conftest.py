@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
+import huggingface_hub.constants  # noqa: F401 - reads HF_HUB_OFFLINE once, which programs that tests call in here set
 import pytest
 
 from tests.tiny_model import write_tiny_model

@@ -40,6 +40,7 @@ class Pulse:
 
     def start(self) -> None:
         """Begin to tell that the process lives."""
+        self._tell()  # here: were the process to stop before its thread runs, nobody would listen yet
         threading.Thread(target=self._beat, name="pulse", daemon=True).start()
 
     @contextmanager
@@ -63,9 +64,12 @@ class Pulse:
 
     def _beat(self) -> None:
         while True:
-            if self.gets_on:
-                os.write(self._descriptor, b".")
             time.sleep(BEAT_SECONDS)
+            if self.gets_on:
+                self._tell()
+
+    def _tell(self) -> None:
+        os.write(self._descriptor, b".")
 
 
 def watched(work: Callable[[Pulse], int], *, step_seconds: float, silent_seconds: float = SILENT_SECONDS) -> int:

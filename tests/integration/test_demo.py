@@ -122,8 +122,9 @@ def test_killed_with_9_it_leaves_no_orphan(tiny_model, tmp_path, no_strays):
 
 def test_a_trainer_that_dies_is_named_with_the_end_of_its_log(tiny_model, tmp_path, no_strays):
     with demo_in_round_1(tiny_model, tmp_path) as running:
-        (trainer,) = [line for line in no_strays(tmp_path) if "supernode.trainer" in line and "site-2" in line]
-        os.kill(int(trainer.split(":")[0]), signal.SIGKILL)
+        of_site_2 = [line for line in no_strays(tmp_path) if "supernode.trainer" in line and "site-2" in line]
+        watchdog, _ = sorted(int(line.split(":")[0]) for line in of_site_2)
+        os.kill(watchdog, signal.SIGKILL)
         _, stderr = running.communicate(timeout=60)
     assert running.returncode == 30
     assert "error: site-2-trainer ended by signal SIGKILL. The end of" in stderr

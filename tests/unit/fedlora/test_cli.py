@@ -61,7 +61,7 @@ def test_help_is_quick_and_imports_nothing_heavy(figure):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     found, modules = done.stdout.splitlines()[-1].rsplit(" ", 1)
     assert found == "[]"
-    assert int(modules) < 280  # of which Python's and Typer's are some 160
+    assert int(modules) < 320  # of which Python's and Typer's are some 160
     least = min(cpu_seconds(FEDLORA, "--help") for _ in range(3))
     figure(f"fedlora --help: {least:.2f} s of CPU, the least of 3")  # the promise is 0.4 s; asserted is its reason
 

@@ -54,6 +54,7 @@ strategy = "fedadam"
 server-learning-rate = 0.01
 server-momentum = 0.8
 server-beta-2 = 0.95
+largest-update-norm = 30.0
 """
 
 
@@ -87,6 +88,7 @@ def test_every_key_reaches_the_run(run, folder, federation_file):
         "strategy": "fedadam",
         "strategy-options": "server-learning-rate=0.01,server-momentum=0.8,server-beta-2=0.95,server-adaptivity=0.001",
         "factors": "b",
+        "largest-update-norm": 30.0,
     }
 
 

@@ -8,7 +8,7 @@ import flwr.supernode.start_client_internal as flower
 import pytest
 
 from supernode import pauses as module
-from supernode.pauses import AnswerPauses, PickUp, TaskPauses, ring
+from supernode.pauses import OFF, AnswerPauses, PickUp, TaskPauses, ring
 
 
 @pytest.fixture
@@ -53,6 +53,19 @@ def test_looks_for_tasks_are_frequent_from_the_bell_to_the_answer_and_rare_other
     pauses.note_task()
     pauses.wait()
     assert waits == [1.0, 1.0, 0.02, 0.02, 1.0]
+    os.close(heard)
+    os.close(bell)
+
+
+def test_a_task_that_is_called_off_is_heard_of_whatever_was_rung_before():
+    heard, bell = os.pipe()
+    pauses = TaskPauses(heard)
+    ring(bell)
+    ring(bell, OFF)
+    ring(bell)
+    assert not pauses.called_off
+    pauses.wait()
+    assert pauses.called_off
     os.close(heard)
     os.close(bell)
 

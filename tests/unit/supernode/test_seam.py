@@ -24,11 +24,16 @@ class Refusal(grpc.RpcError):
         return "Invalid node ID"
 
 
+OFF = []  # tasks that were called off
+
+
 def make(receive=None, carrying=lambda _run, _way: nullcontext(), **changes):
     names = ("send", "get_run", "get_fab", "pull", "push", "confirm")
     functions = {**dict.fromkeys(names), **changes}
     given = (1, receive, *(functions[name] for name in names))
-    return Seam(given, guard=None, carrying=carrying, answers=AnswerPauses(), dropped=threading.Event(), arrived=list)
+    return Seam(
+        *(given, None, carrying, AnswerPauses(), threading.Event()), arrived=list, called_off=lambda: OFF.append(1)
+    )
 
 
 @pytest.fixture
@@ -178,7 +183,18 @@ def test_a_run_that_has_ended_asks_nobody_again(call):
 
 
 def test_a_part_that_is_not_there_yet_is_not_lost():
+    OFF.clear()
     assert not failing("pull", ObjectUnavailableError("object")).dropped.is_set()
+    assert OFF == []
+
+
+@pytest.mark.parametrize("error", [Refusal(), RunNotRunningException()])
+@pytest.mark.parametrize(("call", "off"), [("pull", [1]), ("confirm", [1]), ("send", []), ("push", [])])
+def test_a_task_whose_message_is_dropped_is_called_off(call, off, error):
+    """Its answer would be sent in the place of the next one's, which would wait for the message after it."""
+    OFF.clear()
+    failing(call, error)
+    assert off == OFF
 
 
 @pytest.mark.parametrize(
