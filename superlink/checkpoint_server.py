@@ -161,6 +161,9 @@ class _Server(ThreadingHTTPServer):
             late.start()
             try:
                 secure.do_handshake()
+            except ssl.SSLEOFError:  # as whoever asks whether the port is open does, every few seconds
+                log.debug("%s has hung up without a word", client_address[0])
+                return
             except OSError as error:  # ssl.SSLError is one
                 log.info("%s is refused: %s", client_address[0], getattr(error, "reason", None) or error)
                 return

@@ -8,6 +8,8 @@ machine, taking turns; which begins changes with each pair (``round_arms.py``).
 - B2: seconds of a round with two nodes and an adapter of 120 tensors.
 - B3: the same with one node behind a road of 50 ms: calls that carry a round, and the seconds they take.
 - B4: an adapter of 52 MiB: bytes a second between node and SuperLink, beside a plain TLS stream of as many.
+- concurrency: the same adapter with 1, 2, 4 and 8 objects on their way at once, of which 2 is what Flower and the kit
+  have, on a short road and on the long one.
 """
 
 import argparse
@@ -42,6 +44,8 @@ WIRE_GOALS = {
     "int8": "at least 4.0",
     "int4": "at least 8.0",
 }
+AT_ONCE, FLOWERS = (1, 2, 4, 8), 2
+OBJECTS_AT_ONCE = ("FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PUSHES", "FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PULLS")
 AROUND = {"SendNodeHeartbeat", "ActivateNode", "DeactivateNode", "RegisterNode", "GetRun", "GetFab"}
 
 
@@ -162,6 +166,30 @@ def goodput(options: argparse.Namespace) -> Iterator[str]:
     yield ratio("MB/s, kit / a plain TLS stream", ours, streams, "for information")
 
 
+def concurrency(options: argparse.Namespace) -> Iterator[str]:
+    """Yield what more objects at once are worth."""
+    for milliseconds in (None, options.milliseconds):
+        road = "straight" if milliseconds is None else f"with {milliseconds:.0f} ms of round trip"
+        seconds: dict[int, list[float]] = {number: [] for number in AT_ONCE}
+        with tempfile.TemporaryDirectory(prefix="fedlora-bench-") as folder, ExitStack() as all_of_them:
+            arms = {}
+            for number in AT_ONCE:
+                os.environ.update(dict.fromkeys(OBJECTS_AT_ONCE, str(number)))  # what all parts of the arm start with
+                started = arm(Kit, Path(folder) / str(number), LARGE, nodes=1, milliseconds=milliseconds)
+                arms[number] = all_of_them.enter_context(started)
+            for pair in range(1, options.pairs + 1):
+                for number in AT_ONCE if pair % 2 else reversed(AT_ONCE):
+                    figures = measure(arms[number], options.rounds, f"pair-{pair}")
+                    seconds[number].append(figures.transfer_seconds)
+                    print(f"pair {pair} of {options.pairs}: {number}: {figures}", file=sys.stderr, flush=True)
+        for variable in OBJECTS_AT_ONCE:
+            del os.environ[variable]
+        for number in AT_ONCE:
+            if number != FLOWERS:
+                name = f"seconds of transfer, {number} objects at once / {FLOWERS}, {road}"
+                yield ratio(name, seconds[number], seconds[FLOWERS], "for information")
+
+
 def tls_stream(size: int) -> float:
     """Return the bytes a second of `size` bytes from one thread to another through TLS over loopback."""
     with tempfile.TemporaryDirectory() as name:
@@ -190,6 +218,7 @@ def tls_stream(size: int) -> float:
 
 
 BENCHES = {"B1": bytes_on_the_wire, "B2": rounds_without_work, "B3": long_road, "B4": goodput}
+FURTHER = {"concurrency": concurrency}
 
 
 def main() -> None:
@@ -198,11 +227,11 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=4, help="of each run; the first one warms up")
     parser.add_argument("--milliseconds", type=float, default=50.0, help="round trip of the long road")
-    parser.add_argument("--only", nargs="+", choices=BENCHES, default=list(BENCHES))
+    parser.add_argument("--only", nargs="+", choices=BENCHES | FURTHER, default=list(BENCHES))
     options = parser.parse_args()
     print(json.dumps({"load": [digits(one) for one in os.getloadavg()]}), file=sys.stderr)
     for name in options.only:
-        for line in BENCHES[name](options):
+        for line in (BENCHES | FURTHER)[name](options):
             print(line, flush=True)
 
 

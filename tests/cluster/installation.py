@@ -127,7 +127,7 @@ class Cluster:
 
     def _federation(self) -> str:
         def recipe(preset: str, rounds: int) -> str:
-            little = 'steps = 1\nbatch = 4\nlength = 64\nrank = 4\nbase-precision = "bf16"\n'
+            little = 'steps = 1\nbatch = 8\nlength = 64\nrank = 4\nbase-precision = "bf16"\n'
             return f'[[recipe]]\ndomain = "finance"\npreset = "{preset}"\nrounds = {rounds}\n{little}'
 
         sites = "".join(

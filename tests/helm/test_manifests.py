@@ -358,3 +358,17 @@ def test_a_plain_rendering_is_as_it_is_meant(party, plain):
     assert without_version(plain[party]) == file.read_text(), (
         f"look at it, then: python {FOLDER.parent}/golden_files.py"
     )
+
+
+def test_every_port_names_its_protocol(matrix, all_pods):
+    # Before 1.21 a server-side apply, which is how Helm 4 installs, knows no default for a part of a list's key.
+    ports = [
+        (name, port)
+        for name, manifests in matrix.items()
+        for one in manifests
+        if one["kind"] == "Service"
+        for port in one["spec"].get("ports", ())
+    ]
+    ports += [(name, port) for name, pod in all_pods.items() for one in containers(pod) for port in one.get("ports", ())]
+    assert len(ports) > 50
+    assert [name for name, port in ports if "protocol" not in port] == []
