@@ -362,13 +362,9 @@ def test_a_plain_rendering_is_as_it_is_meant(party, plain):
 
 def test_every_port_names_its_protocol(matrix, all_pods):
     # Before 1.21 a server-side apply, which is how Helm 4 installs, knows no default for a part of a list's key.
-    ports = [
-        (name, port)
-        for name, manifests in matrix.items()
-        for one in manifests
-        if one["kind"] == "Service"
-        for port in one["spec"].get("ports", ())
-    ]
-    ports += [(name, port) for name, pod in all_pods.items() for one in containers(pod) for port in one.get("ports", ())]
+    services = [(name, one) for name, manifests in matrix.items() for one in manifests if one["kind"] == "Service"]
+    ports = [(name, port) for name, service in services for port in service["spec"].get("ports", ())]
+    running = [(name, one) for name, pod in all_pods.items() for one in containers(pod)]
+    ports += [(name, port) for name, container in running for port in container.get("ports", ())]
     assert len(ports) > 50
     assert [name for name, port in ports if "protocol" not in port] == []

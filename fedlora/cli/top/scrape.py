@@ -59,14 +59,6 @@ class Scrape:
                 sums[its[label]] = sums.get(its[label], 0.0) + value
         return sums
 
-    def mean(self, label: str, name: str, **labels: str) -> dict[str, float]:
-        """Return the means of the series of a metric by one of its labels."""
-        found: dict[str, list[float]] = {}
-        for its, value in self.found(name, **labels):
-            if label in its:
-                found.setdefault(its[label], []).append(value)
-        return {value: sum(ones) / len(ones) for value, ones in found.items()}
-
     def values_of(self, label: str) -> list[str]:
         """Return all values of a label, in order."""
         return sorted({its[label] for series in self.series.values() for its, _ in series if label in its})

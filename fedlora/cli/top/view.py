@@ -10,6 +10,7 @@ __all__ = ["Budget", "Gpu", "Node", "Run", "View", "look"]
 
 ORDER = ("running", "queued")  # of runs: what goes on comes first
 COORDINATOR = "coordinator"  # stands last among the nodes
+REFERENCE = "flowertune"  # scoring
 NAMING = ("fedlora_node_online", "fedlora_node_info", "fedlora_turns_total", "fedlora_cpu_seconds_total")
 
 
@@ -205,11 +206,28 @@ def _run(name: str, scrape: Scrape, history: History) -> Run:
         forecast_bytes=value("run_forecast_bytes"),
         participants=scrape.by("stage", "fedlora_round_participants", run=name),
         budgets={what: Budget(limits.get(what), used.get(what)) for what in limits | used},
-        scores=scrape.mean("model", "fedlora_evaluation_score_ratio", run=name),
+        scores=_scores(name, scrape),
         phases=history.phases(ROUND_PHASES, name),
         turn_phases=history.phases(TURN_PHASES, name),
         phases_recent=history.recent(name),
     )
+
+
+def _scores(name: str, scrape: Scrape) -> dict[str, float]:
+    """Return the mean accuracy by model, over what all models were scored in: scorings are never mixed.
+
+    Held-out records come first, then benchmarks as the reference scores them, then what else there is.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {}  # scoring, model, benchmark
+    for labels, value in scrape.found("fedlora_evaluation_score_ratio", run=name):
+        benchmark, model = labels["benchmark"], labels["model"]
+        found.setdefault(benchmark.partition(" by ")[2], {}).setdefault(model, {})[benchmark] = value
+    for scoring in sorted(found, key=lambda one: (one != "", one != REFERENCE, one)):
+        models = found[scoring]
+        shared = set.intersection(*(set(benchmarks) for benchmarks in models.values()))
+        if len(models) > 1 and shared:
+            return {model: sum(of[one] for one in shared) / len(shared) for model, of in models.items()}
+    return {}
 
 
 def _node(name: str, runs: list[str], scrape: Scrape, history: History) -> Node:

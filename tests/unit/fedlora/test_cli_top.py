@@ -506,3 +506,21 @@ def test_the_coordinators_own_exporter_is_understood(run, folder):
         "a: its clock is 7.0 s ahead; Flower refuses nodes more than 5 s ahead",
         "b: refused once in run tweets: PolicyError",
     ]
+
+
+def test_scores_of_two_scorings_are_not_mixed():
+    def scores(**of):
+        found = [
+            ({"run": "tweets", "model": model, "benchmark": benchmark}, value)
+            for benchmark, values in of.items()
+            for model, value in zip(("base", "round-0003"), values, strict=False)
+        ]
+        scrape = Scrape(at=NOW, ticks=0.0, series={"fedlora_evaluation_score_ratio": found})
+        (run,) = look(scrape, History()).runs
+        return run.scores
+
+    both = {"tfns by likelihood": (0.1, 0.9), "tfns by flowertune": (0.2, 0.8), "fpb by flowertune": (0.4,)}
+    assert scores(**both) == {"base": 0.2, "round-0003": 0.8}  # FPB waits for the round's
+    assert scores(**both, **{"label accuracy": (0.3, 0.7)}) == {"base": 0.3, "round-0003": 0.7}
+    assert scores(**{"fpb by flowertune": (0.4,), "mbpp by greedy": (0.1, 0.2)}) == {"base": 0.1, "round-0003": 0.2}
+    assert scores(**{"fpb by flowertune": (0.4,)}) == {}
