@@ -2,9 +2,18 @@
 
 import os
 import shutil
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
-__all__ = ["Drill", "lacking"]
+__all__ = ["Drill", "Place", "lacking"]
+
+
+class Place(StrEnum):
+    """What a drill runs on."""
+
+    PROCESS = "process"  # what `fedlora up` has started
+    COMPOSE = "compose"  # folders of `fedlora render compose`, whose containers run on this machine
 
 
 @dataclass(frozen=True)
@@ -24,8 +33,8 @@ class Drill:
     late : bool
         Whether the fault lasts until the round is over, so that the site falls out of it; `seconds` is then the
         deadline of the run's rounds.
-    needs : tuple of str
-        What it needs of the machine: names of programs, and ``root``.
+    needs : mapping of Place to tuple of str
+        Where it can run, and what it needs of the machine there: names of programs, and ``root``.
     """
 
     name: str
@@ -34,12 +43,14 @@ class Drill:
     part: str = ""
     seconds: float = 0.0
     late: bool = False
-    needs: tuple[str, ...] = ()
+    needs: Mapping[Place, tuple[str, ...]] = field(
+        default_factory=lambda: {Place.PROCESS: (), Place.COMPOSE: ("docker",)}
+    )
 
     @property
     def of_a_site(self) -> bool:
         """Whether it strikes one site, which has recovered once it answers again."""
-        return self.part in ("supernode", "worker", "trainer", "site", "link")
+        return self.part in ("supernode", "worker", "trainer", "relay", "site", "link")
 
     def lasting(self, seconds: float) -> "Drill":
         """Return the same drill with a fault that lasts so long; 0 leaves it, and a blow stays a blow."""

@@ -1,14 +1,17 @@
 """What a fault can do to a federation, whatever this runs on."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PARTS", "Field", "LinkControl"]
+from fedlora.drills.drill import Place
+
+__all__ = ["PARTS", "Checkpoints", "Field", "LinkControl"]
 
 # What there is to strike. Those from supernode on are one site's.
 PARTS = (
-    *("superlink", "superexec", "serverapp", "keeper", "everything"),
-    *("supernode", "worker", "trainer", "site"),
+    *("superlink", "superexec", "serverapp", "keeper", "gateway", "everything"),
+    *("supernode", "worker", "trainer", "relay", "site"),
 )
 
 
@@ -36,8 +39,38 @@ class LinkControl(ABC):
         """Put back what was there before; `mend` has been called."""
 
 
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where the checkpoints of a run go.
+
+    Attributes
+    ----------
+    folder : Path
+        The folder, as this process reaches it.
+    name : str
+        The same folder, as those who write it call it.
+    enter : tuple of str
+        What a command begins with that is to see what they see; nothing where this process does.
+    owner : int
+        User and group that they write as; -1 for that of this process.
+    """
+
+    folder: Path
+    name: str
+    enter: tuple[str, ...] = ()
+    owner: int = -1
+
+
 class Field(ABC):
-    """A federation that runs."""
+    """A federation that runs.
+
+    Attributes
+    ----------
+    place : Place
+        What it runs on.
+    """
+
+    place: Place
 
     @abstractmethod
     def check(self) -> None:
@@ -80,12 +113,16 @@ class Field(ABC):
         """Take hold of a site's link; the site may be away for some seconds."""
 
     @abstractmethod
-    def checkpoints(self, run: str) -> Path:
-        """Return the folder that the checkpoints of a run go into, on this machine."""
+    def checkpoints(self, run: str) -> Checkpoints:
+        """Return where the checkpoints of a run go."""
 
     @abstractmethod
     def server_certificate(self) -> Path:
         """Return the file of the SuperLink's certificate."""
+
+    @abstractmethod
+    def authority(self) -> Path:
+        """Return the folder in which the CA's key has to lie for a certificate to be made."""
 
     @abstractmethod
     def restart_server(self) -> None:

@@ -20,11 +20,11 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[2]))  # as pytest has it
 
 from fedlora.cli.drill.process_field import ProcessField
-from fedlora.cli.drill.runs import Run, Runs
+from fedlora.cli.drill.runs import ProcessRuns, Run
 from fedlora.cli.federation_file import read
 from fedlora.cli.local.board import Board
 from fedlora.domains import domain
-from fedlora.drills import DRILLS
+from fedlora.drills import DRILLS, Place
 from fedlora.drills.faults import FAULTS
 from fedlora.errors import NotReadyError
 from fedlora.processes import free_ports
@@ -33,7 +33,7 @@ from superlink.runs import RunState
 from tests.tiny_model import write_tiny_model
 
 SITES = {"bank": "finance", "clinic": "medical", "lab": "code"}
-BLOWS = [drill for drill in DRILLS.values() if drill.kind == "kill"]
+BLOWS = [drill for drill in DRILLS.values() if drill.kind == "kill" and Place.PROCESS in drill.needs]
 FEWEST, MOST = 2, 6  # rounds between two blows
 LOOK_SECONDS, SAMPLE_SECONDS, STILL_SECONDS = 0.2, 2.0, 120.0
 SETTLED_SECONDS = 15.0  # of a process's life, after which its memory is looked at
@@ -106,7 +106,7 @@ def _resident_by_group() -> dict[int, float]:
     return found
 
 
-def soak(field: ProcessField, runs: Runs, name: str, dice: random.Random, memory: Memory) -> list[str]:
+def soak(field: ProcessField, runs: ProcessRuns, name: str, dice: random.Random, memory: Memory) -> list[str]:
     """Submit a run and strike all through it; return what each blow was, and how long the run took to get over it."""
     struck: list[tuple[str, float, str]] = []
     runs.submit(name, [])
@@ -161,7 +161,7 @@ def main() -> None:
         folder = Path(place)
         file = write_federation(folder, options.rounds, options.steps)
         federation = read(file, []).federation
-        field, runs = ProcessField(federation), Runs(file, [])
+        field, runs = ProcessField(federation), ProcessRuns(file, [])
         fedlora(folder, "up")
         try:
             memory, began = Memory(field.board), time.monotonic()

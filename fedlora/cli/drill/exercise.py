@@ -24,8 +24,8 @@ class Outcome:
 
     Attributes
     ----------
-    drill, run, reference : str
-        Which drill, of which run, and the run without a fault that it was held against; "" for none.
+    drill, place, run, reference : str
+        Which drill, on what, of which run, and the run without a fault that it was held against; "" for none.
     state, reason : str
         What became of the run.
     struck_in_round : int
@@ -40,6 +40,7 @@ class Outcome:
     """
 
     drill: str
+    place: str
     run: str
     reference: str
     state: str
@@ -110,10 +111,11 @@ def exercise(
     try:
         say("preparing")
         fault.prepare()
+        plan = fault.plan  # now: once it has struck, what it tells of may be gone
         runs.submit(fault.run, late)
         say(f"run {fault.run} is submitted; waiting for the middle of round {strike_round}")
         struck = _wait(lambda: _in_round(runs, fault.run, strike_round, site), f"round {strike_round}", seconds)
-        say(f"round {struck}: {fault.plan}")
+        say(f"round {struck}: {plan}")
         began = time.time()
         fault.begin()
         try:
@@ -134,6 +136,7 @@ def exercise(
     same = runs.adapter_sha256(fault.run) == runs.adapter_sha256(reference) if comparable else None
     return Outcome(
         drill=drill.name,
+        place=fault.field.place.value,
         run=fault.run,
         reference=reference,
         state=ended.state.value,

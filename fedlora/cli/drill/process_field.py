@@ -9,8 +9,9 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+from fedlora.cli.drill.runs import ProcessRuns, Runs
 from fedlora.cli.local.board import Board, PartState, Stage
-from fedlora.drills import Field, LinkControl
+from fedlora.drills import Checkpoints, Field, LinkControl, Place
 from fedlora.drills.road import Road
 from fedlora.errors import ConfigurationError, NotReadyError
 from fedlora.federation import Federation
@@ -33,9 +34,15 @@ class ProcessField(Field):
         The federation.
     """
 
+    place = Place.PROCESS
+
     def __init__(self, federation: Federation) -> None:
         self.federation = federation
         self.board = Board(federation.paths.state)
+
+    def runs(self, file: Path, settings: list[str]) -> Runs:
+        """Return the runs of the federation in `file`, under settings KEY=VALUE that are other than in it."""
+        return ProcessRuns(file, settings)
 
     def check(self) -> None:
         """Check that everything runs."""
@@ -86,13 +93,18 @@ class ProcessField(Field):
         """Lead a site's link over a road of ours, for which its supernode is started again."""
         return _ByRoad(self, site)
 
-    def checkpoints(self, run: str) -> Path:
+    def checkpoints(self, run: str) -> Checkpoints:
         """Return the folder of a run's checkpoints."""
-        return RunFolder(self.federation.coordinator.runs, run).checkpoints.directory
+        folder = RunFolder(self.federation.coordinator.runs, run).checkpoints.directory
+        return Checkpoints(folder, str(folder))
 
     def server_certificate(self) -> Path:
         """Return the file of the SuperLink's certificate."""
         return self.federation.paths.state / "coordinator" / "server.crt"
+
+    def authority(self) -> Path:
+        """Return the folder of the CA, which is the coordinator's own here."""
+        return self.server_certificate().parent
 
     def restart_server(self) -> None:
         """Kill the SuperLink, which its supervisor starts again; one that is down reads its files when it starts."""

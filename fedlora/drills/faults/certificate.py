@@ -22,9 +22,9 @@ class ExpiredCertificate(Fault):
     @property
     def plan(self) -> str:
         """What it is going to do."""
-        file = self.field.server_certificate()
+        file, key = self.field.server_certificate(), self.field.authority() / "ca.key"
         return (
-            f"put an expired certificate in the place of {file}, signed by {file.parent / 'ca.key'}, kill -9 of "
+            f"put an expired certificate in the place of {file}, signed by {key}, kill -9 of "
             f"{self.field.described('superlink', self.site)}, and put both right after {self.drill.seconds:.0f} s"
         )
 
@@ -36,15 +36,17 @@ class ExpiredCertificate(Fault):
         CredentialError
             If there is no CA to sign the wrong one with.
         """
-        file = self.field.server_certificate()
-        if not (file.parent / "ca.key").exists():
-            raise CredentialError(f"an expired certificate can be made only where ca.key lies, not in {file.parent}")
-        self.right = file.read_bytes()
+        authority = self.field.authority()
+        if not (authority / "ca.key").exists():
+            raise CredentialError(
+                f"an expired certificate can be made only where ca.key lies, not in {authority}; --ca names the folder"
+            )
+        self.right = self.field.server_certificate().read_bytes()
 
     def begin(self) -> None:
         """Serve with the wrong one."""
         file = self.field.server_certificate()
-        file.write_bytes(expired(read_certificate(file), load_authority(file.parent).key))
+        file.write_bytes(expired(read_certificate(file), load_authority(self.field.authority()).key))
         self.field.restart_server()
 
     def end(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from fedlora import pki
-from fedlora.drills import DRILLS, drill_named
+from fedlora.drills import DRILLS, Place, drill_named
 from fedlora.drills.faults import FAULTS
 from fedlora.drills.faults.certificate import expired
 from fedlora.drills.field import PARTS
@@ -24,6 +24,8 @@ def test_every_drill_is_of_a_kind_and_a_part_that_there_is():
         assert drill.name == name
         assert drill.kind in FAULTS
         assert drill.part in (*PARTS, "link")
+        assert drill.needs
+        assert set(drill.needs) <= set(Place)
 
 
 def test_every_kind_of_fault_is_drilled():

@@ -1,0 +1,232 @@
+"""`fedlora drill` on containers, as people type it; that each fault has really been there is looked at from outside."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from deployment import COORDINATOR, SITES, Deployment, docker, fedlora, sample_records, wait_until
+
+from fedlora.drills import DRILLS, Place
+from fedlora.drills.drill import lacking
+from fedlora.errors import ProcessDiedError
+from fedlora.pki.contents import now
+from fedlora.pki.reading import read_certificate
+from fedlora.processes import free_ports
+
+RECIPE = """\
+[[recipe]]
+domain = "finance"
+preset = "quick"
+rounds = 6
+steps = 6
+batch = 4
+length = 48
+rank = 4
+"""
+ROUNDS = 6
+# The engine waits longer before each further start of a container that has ended soon: blows take turns.
+BLOWS = {  # drill: its site, and what is started again by it
+    "kill-superlink": ("finance", [(COORDINATOR, "superlink")]),
+    "kill-worker": ("medical", []),  # its supernode begins anew within its container
+    "kill-relay": ("code", [("code", "relay")]),
+    "kill-serverapp": ("finance", []),
+    "kill-trainer": ("finance", [("finance", "trainer")]),
+    "kill-gateway": ("finance", [(COORDINATOR, "gateway")]),
+    "kill-supernode": ("code", [("code", "supernode")]),
+    "kill-site": ("medical", [("medical", service) for service in ("relay", "supernode", "trainer")]),
+    "kill-everything": (
+        "finance",
+        [
+            *((COORDINATOR, service) for service in ("superlink", "gateway", "serverapp", "keeper", "exporter")),
+            *((site, service) for site in SITES for service in ("relay", "supernode", "trainer")),
+        ],
+    ),
+}
+TWO_ATTEMPTS = {"kill-serverapp", "kill-everything", "full-disk"}
+Sight = Callable[[], bool]
+
+
+@pytest.fixture(scope="module")
+def drilled(engine: None, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A federation whose rounds take a second or so, and in it the completed run ``calm``, without a fault."""
+    folder = tmp_path_factory.mktemp("drilled")
+    made = Deployment(folder / "deploy", f"drilled-{secrets.token_hex(3)}")
+    fleet, http = free_ports(2)
+    made.render(tiny_model, sample_records(folder / "records"), RECIPE, (fleet, http))
+    try:
+        made.start()
+        made.submit("calm")
+        assert made.end("calm")["state"] == "completed"
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def whole(drilled: Deployment) -> Deployment:
+    """The federation, once every container of it runs and every node is online."""
+
+    def is_whole() -> bool:
+        if len(started(drilled)) < 5 + 3 * len(SITES):
+            return False
+        asked = ("exec", "-T", "keeper", "fedlora", "node", "list", "--format", "json")
+        said = drilled.compose(COORDINATOR, *asked, check=False)  # nothing while the SuperLink starts
+        return {node["status"] for node in json.loads(said or "[]")} == {"online"}
+
+    wait_until(is_whole, "the federation is whole", 180)
+    return drilled
+
+
+def drill(name: str, site: str, deployment: Deployment, figure: Callable[[str], None]) -> dict[str, object]:
+    """Run a drill; return what it has reported."""
+    if missing := lacking(DRILLS[name].needs[Place.COMPOSE]):
+        assert "CI" not in os.environ, missing
+        pytest.skip(f"left out: the drill needs {', '.join(missing)}")
+    options = ("--yes", "--site", site, "--reference", "calm", "--seconds", "6", "--format", "json")
+    found = dict(json.loads(fedlora("drill", "run", name, deployment.folder, *options)))
+    back = found["recovery_seconds"]  # none where the run went on and ended while the fault lasted
+    figure(
+        f"drill {name} on containers: recovered {'meanwhile' if back is None else f'{back:.1f} s after it'}; "
+        f"{found['rounds_lost']} rounds and {found['bytes_wasted']:,} of {found['payload_bytes']:,} bytes lost in "
+        f"{found['attempts']} attempts"
+    )
+    return found
+
+
+def nothing_lost(found: dict[str, object]) -> None:
+    """Check what a drill reports whose fault is to cost no site its turn."""
+    assert (found["place"], found["state"], found["same_adapter"], found["turns_lost"]) == (
+        *("compose", "completed", True, 0),
+    ), found
+    assert (found["attempts"] == 2) == (found["drill"] in TWO_ATTEMPTS), found
+
+
+def started(deployment: Deployment) -> dict[tuple[str, str], str]:
+    """Return when each container that runs was started last, by party and service."""
+    own = ("--filter", f"name=^{deployment.name}-", "--filter", "label=com.docker.compose.oneoff=False")
+    listed = docker("ps", "--quiet", *own).stdout.split()
+    said = {}
+    for one in json.loads(docker("inspect", *listed).stdout):
+        labels = one["Config"]["Labels"]
+        party = labels["com.docker.compose.project"].removeprefix(f"{deployment.name}-").removeprefix("site-")
+        said[party, labels["com.docker.compose.service"]] = one["State"]["StartedAt"]
+    return said
+
+
+@pytest.mark.parametrize(("name", "site", "again"), [(name, *blow) for name, blow in BLOWS.items()], ids=BLOWS)
+def test_a_blow_costs_nothing_that_was_aggregated(name, site, again, whole, figure):
+    before = started(whole)
+    nothing_lost(drill(name, site, whole, figure))
+    after = started(whole)
+    assert {one for one in before if before[one] != after.get(one)} == set(again)
+
+
+@pytest.fixture
+def seen() -> Iterator[Callable[[Sight], Callable[[], bool]]]:
+    """Look again and again, while the test goes on, whether something is the case; return what says if it ever was."""
+    over, found = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def begin(sight: Sight) -> Callable[[], bool]:
+        def look() -> None:
+            while not over.wait(0.3) and not found.is_set():
+                if sight():
+                    found.set()
+
+        threads.append(threading.Thread(target=look, daemon=True))
+        threads[-1].start()
+        return found.is_set
+
+    yield begin
+    over.set()
+    for thread in threads:
+        thread.join()
+
+
+def relay_says(deployment: Deployment, site: str, *command: str) -> str:
+    """Return what a command says in the network of a site's relay."""
+    asked = ("inspect", "--format", "{{.State.Pid}}", deployment.container(site, "relay"))
+    enter = ("nsenter", "--target", docker(*asked).stdout.strip(), "--net")
+    return subprocess.run([*enter, *command], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "site", "command", "sign"),
+    [
+        ("cut-link", "code", ("iptables", "-S"), "-j DROP"),
+        ("slow-link", "medical", ("tc", "qdisc", "show"), "tbf"),
+        ("lossy-link", "finance", ("iptables", "-S"), "--probability 0.0499"),
+    ],
+    ids=["cut-link", "slow-link", "lossy-link"],
+)
+def test_a_bad_link_costs_time_alone(name, site, command, sign, whole, seen, figure):
+    was_there = seen(lambda: sign in relay_says(whole, site, *command))
+    nothing_lost(drill(name, site, whole, figure))
+    assert was_there()
+    assert sign not in relay_says(whole, site, *command)
+
+
+def test_a_supernode_that_stands_still_past_the_deadline_falls_out_of_its_round_alone(whole, seen, figure):
+    asked = ("inspect", "--format", "{{.State.Paused}}", whole.container("code", "supernode"))
+    was_there = seen(lambda: "true" in docker(*asked).stdout)
+    found = drill("pause-supernode", "code", whole, figure)
+    assert (found["state"], found["turns_lost"], found["same_adapter"]) == ("completed", 1, None)
+    assert was_there()
+    assert "false" in docker(*asked).stdout
+
+
+def test_a_disk_that_is_full_is_written_to_again_once_there_is_room(whole, seen, figure):
+    asked = ("inspect", "--format", "{{.State.Pid}}", whole.container(COORDINATOR, "serverapp"))
+    runs = Path(f"/proc/{docker(*asked).stdout.strip()}/root/var/lib/fedlora/runs")
+
+    def is_full() -> bool:
+        return any(
+            folder.is_mount() and os.statvfs(folder).f_bavail == 0 for folder in runs.glob("full-disk-*/checkpoints")
+        )
+
+    was_there = seen(is_full)
+    found = drill("full-disk", "finance", whole, figure)
+    nothing_lost(found)
+    assert was_there()
+    (folder,) = runs.glob("full-disk-*/checkpoints")
+    assert not folder.is_mount()
+    assert whole.run(str(found["run"]))["rounds_done"] == ROUNDS
+
+
+def test_an_expired_certificate_stops_nothing_for_good(whole, seen, figure):
+    file = whole.party(COORDINATOR) / "secrets" / "server.crt"
+    before = file.stat(), file.read_bytes()
+    was_there = seen(lambda: read_certificate(file).not_valid_after_utc < now())
+    found = drill("expired-certificate", "finance", whole, figure)
+    assert (found["state"], found["same_adapter"], found["turns_lost"]) == ("completed", True, 0)
+    assert was_there()
+    after = file.stat()
+    assert file.read_bytes() == before[1]
+    assert (after.st_ino, after.st_uid, after.st_mode) == (before[0].st_ino, before[0].st_uid, before[0].st_mode)
+
+
+def test_without_yes_nothing_is_done(whole):
+    before = started(whole)
+    with pytest.raises(ProcessDiedError, match=r"would kill -9 of service relay of code.*Nothing was done"):
+        fedlora("drill", "run", "kill-relay", whole.folder, "--site", "code")
+    assert started(whole) == before
+
+
+def test_what_does_not_run_is_named(whole, tmp_path):
+    elsewhere = tmp_path / "deploy"
+    elsewhere.mkdir()
+    command = [sys.executable, "-m", "fedlora", "drill", "run", "kill-relay", str(elsewhere), "--yes"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, "is no folder of fedlora render compose" in done.stderr) == (10, True)
+    whole.compose("medical", "stop", "relay")
+    try:
+        with pytest.raises(ProcessDiedError, match="relay of medical does not run"):
+            fedlora("drill", "run", "kill-relay", whole.folder, "--yes")
+    finally:
+        whole.compose("medical", "up", "--detach", "relay")
