@@ -83,12 +83,14 @@ def whole(drilled: Deployment) -> Deployment:
     return drilled
 
 
-def drill(name: str, site: str, deployment: Deployment, figure: Callable[[str], None]) -> dict[str, object]:
+def drill(
+    name: str, site: str, deployment: Deployment, figure: Callable[[str], None], seconds: int = 6
+) -> dict[str, object]:
     """Run a drill; return what it has reported."""
     if missing := lacking(DRILLS[name].needs[Place.COMPOSE]):
         assert "CI" not in os.environ, missing
         pytest.skip(f"left out: the drill needs {', '.join(missing)}")
-    options = ("--yes", "--site", site, "--reference", "calm", "--seconds", "6", "--format", "json")
+    options = ("--yes", "--site", site, "--reference", "calm", "--seconds", f"{seconds}", "--format", "json")
     found = dict(json.loads(fedlora("drill", "run", name, deployment.folder, *options)))
     back = found["recovery_seconds"]  # none where the run went on and ended while the fault lasted
     figure(
@@ -175,7 +177,7 @@ def test_a_bad_link_costs_time_alone(name, site, command, sign, whole, seen, fig
 def test_a_supernode_that_stands_still_past_the_deadline_falls_out_of_its_round_alone(whole, seen, figure):
     asked = ("inspect", "--format", "{{.State.Paused}}", whole.container("code", "supernode"))
     was_there = seen(lambda: "true" in docker(*asked).stdout)
-    found = drill("pause-supernode", "code", whole, figure)
+    found = drill("pause-supernode", "code", whole, figure, seconds=12)  # the deadline of all rounds
     assert (found["state"], found["turns_lost"], found["same_adapter"]) == ("completed", 1, None)
     assert was_there()
     assert "false" in docker(*asked).stdout
