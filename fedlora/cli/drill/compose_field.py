@@ -72,11 +72,15 @@ class ComposeField(Field):
         self.containers: dict[tuple[str, str], str] = {}
 
     def runs(self, _file: Path, settings: list[str]) -> Runs:
-        """Return the runs, looked at from a container of the keeper's kind that is there for nothing else."""
-        program = ("python", "-m", "fedlora.cli.drill.observer", FEDERATION)
-        # The container begins with the image's init: what follows the service's name is its command.
-        asked = ("run", "--rm", "--no-deps", "--no-TTY", "keeper", *program)
-        return ComposeRuns(self._command(COORDINATOR, *asked), settings)
+        """Return the runs, looked at from a container that has the keeper's image and volumes, and no network."""
+        keeper = self.containers[COORDINATOR, "keeper"]
+        (about,) = json.loads(_call(("docker", "inspect", keeper)))
+        confined = ("--network", "none", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+        seen = ("--tmpfs", "/tmp", "--volumes-from", keeper, "--user", about["Config"]["User"])  # noqa: S108
+        program = ("--", "python", "-m", "fedlora.cli.drill.observer", FEDERATION)
+        # By its id: the image's name may be another one's by now.
+        asked = ("--rm", "--interactive", *confined, *seen, "--entrypoint", "tini", about["Image"], *program)
+        return ComposeRuns(("docker", "run", *asked), settings)
 
     def check(self) -> None:
         """Check that everything runs."""
