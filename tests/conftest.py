@@ -36,6 +36,21 @@ LONGEST = (
 )
 
 
+# What the kit's programs tell their libraries by the environment; tests that call them in here leave it behind, where
+# programs that later tests start would take it up.
+TOLD = ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY")
+AT_FIRST = {name: os.environ.get(name) for name in TOLD}
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_at_first() -> None:
+    for name, value in AT_FIRST.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> tuple[bool, int, bool]:
         name, kinds = item.path.name, item.path.parts
