@@ -28,6 +28,7 @@ __all__ = [
     "docker",
     "fedlora",
     "give_away",
+    "remove_abandoned",
     "sample_records",
     "wait_until",
 ]
@@ -224,6 +225,26 @@ class Deployment:
     def down(self, party: str) -> None:
         """Remove a party's containers, of whichever profile, and volumes, as far as there are any."""
         self.compose(party, "--profile", "*", "down", "--volumes", "--timeout", "3", check=False)
+
+
+def remove_abandoned(names: str) -> None:
+    """Remove the networks and volumes that nothing uses, of federations named like ``test-0a1b2c``.
+
+    Parameters
+    ----------
+    names : str
+        What stands before the six hex digits, as a regular expression.
+
+    Notes
+    -----
+    A program that is killed leaves them behind. An engine's own address pools are enough for 30 networks, and a
+    federation takes 12 of them: after the second one that was left behind, no other starts.
+    """
+    left = re.compile(rf"({names})-[0-9a-f]{{6}}-")
+    for kind in ("network", "volume"):
+        for name in docker(kind, "ls", "--format", "{{.Name}}").stdout.split():
+            if left.match(name):
+                docker(kind, "rm", name, check=False)  # refused where a container uses it
 
 
 def sample_records(folder: Path) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deployment import SITES, Deployment, sample_records
+from deployment import SITES, Deployment, remove_abandoned, sample_records
 from link_capture import LinkCapture
 
 from fedlora.language_model import obtain
@@ -52,6 +52,7 @@ def engine(request: pytest.FixtureRequest) -> None:
     if hindrance := _hindrance():
         request.session.shouldfail = "no test in tests/docker can run"
         pytest.fail(f"{hindrance}\n{LEFT_OUT}", pytrace=False)
+    remove_abandoned("test|drilled")
 
 
 def _hindrance() -> str:

@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from deployment import COORDINATOR, SITES, Deployment, docker, fedlora
+from deployment import COORDINATOR, SITES, Deployment, docker, fedlora, remove_abandoned
 
 from fedlora.pki.certificates import create_authority, issue_admin_certificate, issue_evaluator_certificate
 from fedlora.pki.reading import load_authority
@@ -23,6 +23,20 @@ def test_three_rounds_of_three_sites(trained):
 def test_every_service_is_healthy(deployment, trained):
     for party, service in deployment.services():
         assert deployment.health(party, service) == "healthy", (party, service)
+
+
+def test_what_a_killed_program_left_behind_is_removed_and_what_is_in_use_stays(deployment, trained):
+    used = _networks()
+    docker("network", "create", "--internal", "test-0a1b2c-coordinator_inside")
+    docker("volume", "create", "test-0a1b2c-coordinator_runs")
+    remove_abandoned("test")
+    assert _networks() == used
+    assert deployment.link(SITES[0]) in used
+    assert "test-0a1b2c-coordinator_runs" not in docker("volume", "ls", "--format", "{{.Name}}").stdout.split()
+
+
+def _networks() -> set[str]:
+    return set(docker("network", "ls", "--format", "{{.Name}}").stdout.split())
 
 
 def test_nothing_else_is_published(deployment):
