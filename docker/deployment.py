@@ -143,9 +143,14 @@ class Deployment:
 
     def connect(self) -> None:
         """Make each site's link."""
-        gateway = self.container(COORDINATOR, "gateway")
         for name in SITES:
             docker("network", "create", "--internal", self.link(name))
+        self.join_links()
+
+    def join_links(self) -> None:
+        """Join the coordinator's gateway to each site's link: a container made anew is on none."""
+        gateway = self.container(COORDINATOR, "gateway")
+        for name in SITES:
             docker("network", "connect", "--alias", HOST, self.link(name), gateway)
 
     def start_sites(self) -> None:

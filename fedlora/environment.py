@@ -15,6 +15,7 @@ __all__ = [
     "check_rendered_version",
     "federation_overrides",
     "inherited",
+    "mounted_coordinator",
     "program_path",
     "runs_directory",
 ]
@@ -57,6 +58,15 @@ def program_path() -> str:
 def runs_directory() -> Path:
     """Return where the coordinator keeps its runs: ``FEDLORA_RUNS``, else ``runs`` below the current folder."""
     return Path(os.environ.get("FEDLORA_RUNS") or "runs").expanduser()
+
+
+def mounted_coordinator() -> tuple[Path, Path] | None:
+    """Return the SuperLink's database and ``ca.crt`` as a container for backups has them: ``FEDLORA_DATABASE``.
+
+    None without that variable: then they are where `fedlora up` has put them.
+    """
+    database, certificate = os.environ.get("FEDLORA_DATABASE"), os.environ.get(CA_CERTIFICATE)
+    return (Path(database), Path(certificate)) if database and certificate else None
 
 
 def federation_overrides() -> dict[str, str]:

@@ -89,8 +89,12 @@ def restore(
 
 def _places(federation: "Federation") -> "Places":
     from fedlora.cli.local.federation import COORDINATOR
+    from fedlora.environment import mounted_coordinator
     from superlink.backup import Places
 
+    if mounted := mounted_coordinator():
+        database, certificate = mounted
+        return Places(database, federation.coordinator.runs, certificate)
     return Places.in_folder(federation.paths.state / COORDINATOR, federation.coordinator.runs)
 
 

@@ -6,11 +6,12 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from deployment import COORDINATOR, SITES, Deployment, docker, fedlora, sample_records, wait_until
+from deployment import COORDINATOR, SITES, USER, Deployment, docker, fedlora, give_away, sample_records, wait_until
 
 from fedlora.drills import DRILLS, Place
 from fedlora.drills.drill import lacking
@@ -18,6 +19,7 @@ from fedlora.errors import ProcessDiedError
 from fedlora.pki.contents import now
 from fedlora.pki.reading import read_certificate
 from fedlora.processes import free_ports
+from superlink.restoring import EPOCHS_BEYOND
 
 RECIPE = """\
 [[recipe]]
@@ -211,6 +213,41 @@ def test_an_expired_certificate_stops_nothing_for_good(whole, seen, figure):
     after = file.stat()
     assert file.read_bytes() == before[1]
     assert (after.st_ino, after.st_uid, after.st_mode) == (before[0].st_ino, before[0].st_uid, before[0].st_mode)
+
+
+def test_a_coordinator_whose_volumes_are_lost_in_the_middle_of_a_run_goes_on_from_its_backup(whole, figure):
+    backups = whole.party(COORDINATOR) / "backups"
+    backups.mkdir()
+    give_away(backups, USER)
+    whole.submit("lost")
+    wait_until(lambda: whole.run("lost")["rounds_done"] >= 1, "round 1 of run lost", 120)
+    saved = json.loads(whole.compose(COORDINATOR, "run", "--rm", "backup", "/backups/noon", "--format", "json"))
+    assert saved["runs"].keys() >= {"calm", "lost"}
+    assert "keys" not in {Path(name).parts[0] for name in saved["files"]}
+    wait_until(lambda: whole.run("lost")["rounds_done"] > saved["runs"]["lost"], "a round after the backup", 120)
+
+    whole.down(COORDINATOR)
+    left = docker("volume", "ls", "--format", "{{.Name}}").stdout.split()
+    assert not [name for name in left if name.startswith(f"{whole.name}-coordinator_")]
+    began = time.monotonic()
+    whole.compose(COORDINATOR, "run", "--rm", "restore", "/backups/noon", "--sha256", saved["sha256"])
+    whole.start_coordinator()
+    whole.join_links()
+    assert whole.end("lost")["state"] == "completed"
+    figure(f"a coordinator's volumes lost: restored from round {saved['runs']['lost']} of {ROUNDS}, and complete after "
+           f"{time.monotonic() - began:.0f} s")  # fmt: skip
+    ended = whole.run("lost")
+    assert ended["rounds_done"] == ROUNDS
+    assert ended["attempts"][-1]["epoch"] > EPOCHS_BEYOND
+    assert adapter_of(whole, "lost") == adapter_of(whole, "calm")
+
+
+def adapter_of(deployment: Deployment, run: str) -> str:
+    """Return the SHA-256 of a run's last adapter."""
+    file = f"/var/lib/fedlora/runs/{run}/checkpoints/round-{ROUNDS:04d}/adapter_model.safetensors"
+    said = deployment.inside(COORDINATOR, "keeper", "sha256sum", file)
+    assert said.returncode == 0, said.stderr
+    return said.stdout.split()[0]
 
 
 def test_without_yes_nothing_is_done(whole):

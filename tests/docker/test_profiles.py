@@ -37,6 +37,7 @@ ADDS = {
         "grafana": {"prometheus", "grafana"},
         "evaluator": {"evaluator"},
         "benchmarks": {"benchmarks"},
+        "backup": {"backup", "restore"},
     },
     "site": {"cpu": {"trainer"}, "gpu": {"trainer-gpu"}, "model": {"model"}},
 }

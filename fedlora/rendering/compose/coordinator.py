@@ -40,6 +40,7 @@ from fedlora.rendering.compose.service import (
     internal,
     kit_service,
     mount,
+    once,
     service,
     unrouted,
 )
@@ -50,6 +51,7 @@ __all__ = ["coordinator_files"]
 STATE, SECRETS = Path("/var/lib/fedlora"), Path("/run/secrets")
 CA_CERTIFICATE, SECRET = SECRETS / "ca.crt", SECRETS / "superexec.secret"
 RUNS = STATE / "runs"
+DATABASE = "superlink.sqlite"
 PROGRAMS = Path("/opt/fedlora/bin")
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - of a container, on networks that only the gateway or Prometheus share with it
 LISTEN = f"{EVERYWHERE}:{PART_PORT}"
@@ -86,6 +88,8 @@ def coordinator_files(federation: Federation) -> dict[str, str]:
             "grafana": grafana(federation),
             "evaluator": evaluator(federation, f"runs:{STATE}:ro"),
             "benchmarks": follower(federation, f"runs:{STATE}", RUNS),
+            "backup": _copying(federation, "backup"),
+            "restore": _copying(federation, "restore"),
         },
         "networks": {
             "outside": {},
@@ -106,6 +110,7 @@ def coordinator_files(federation: Federation) -> dict[str, str]:
             "MODEL=./model\nHELD_OUT=./held-out\n"
             "# With --profile benchmarks: the items' folder; which rounds are scored; items of each, 0 for all.\n"
             "BENCHMARKS=./benchmarks\nBENCHMARK_ROUNDS=5\nBENCHMARK_LIMIT=0\n"
+            "# Where backups go, and are restored from.\nBACKUPS=./backups\n"
         ),
         "federation.toml": to_toml(_inside(federation)),
         "keeper.toml": settings_text(keeper),
@@ -128,7 +133,7 @@ def _superlink(federation: Federation) -> dict[str, Any]:
         certificate=SECRETS / "server.crt",
         private_key=SECRETS / "server.key",
         superexec_secret=SECRET,
-        database=STATE / "superlink.sqlite",
+        database=STATE / DATABASE,
     )
     command = flower.superlink_command(
         files, fleet=f"{EVERYWHERE}:{FLEET_PORT}", http=f"{EVERYWHERE}:8000", programs=PROGRAMS
@@ -235,3 +240,31 @@ def _exporter(federation: Federation) -> dict[str, Any]:
         healthcheck=health(["python", "-c", ASK_METRICS]),
         **NO_DNS,
     )
+
+
+def _copying(federation: Federation, command: str) -> dict[str, Any]:
+    """Return what backs the coordinator up, or restores it: alone it sees both volumes, and it has no key."""
+    database = Path("/var/lib/superlink")
+    program = kit_service(
+        image(federation, "superlink"),
+        [],
+        memory=512,
+        cpus=1,
+        pids=64,
+        environment={
+            "FEDLORA_RUNS": str(RUNS),
+            "FEDLORA_DATABASE": str(database / DATABASE),
+            "FEDLORA_CA_CERTIFICATE": str(CA_CERTIFICATE),
+        },
+        profiles=["backup"],
+        network_mode="none",
+        working_dir="/etc/fedlora",  # where the command finds the federation's file
+        secrets=["ca.crt"],
+        volumes=[
+            f"superlink:{database}",
+            f"runs:{STATE}",
+            mount("./federation.toml", "/etc/fedlora/federation.toml"),
+            mount("${BACKUPS:-./backups}", "/backups", read_only=command != "backup"),
+        ],
+    )
+    return once(program) | {"entrypoint": ["tini", "--", "fedlora", command]}

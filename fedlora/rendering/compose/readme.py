@@ -58,6 +58,18 @@ folder holds the items of each, with its name, as `benchmarks/tfns.csv` (`fedlor
     chmod -R o+rX benchmarks model
     docker compose --profile benchmarks up -d
     docker compose exec keeper fedlora benchmark show /var/lib/fedlora/runs/first/benchmarks
+
+A backup, while everything runs, of database, runs and registrations, without a key. It holds adapters, and belongs on \
+another machine: `.env` names the folder:
+
+    sudo install -d -m 0700 -o 49999 -g 49999 backups
+    docker compose run --rm backup /backups/monday
+
+Where the volumes are lost, or this folder stands on a new machine with the `secrets` of the same CA:
+
+    docker compose --profile '*' down --volumes
+    docker compose run --rm restore /backups/monday
+    docker compose up -d
 """
 
 

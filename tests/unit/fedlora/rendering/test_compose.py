@@ -18,7 +18,7 @@ from superlink.keeper import KeeperSettings
 from supernode.settings import NodeSettings
 from supernode.trainer.settings import TrainerSettings
 
-ONCE = ("credentials", "model", "evaluator")  # run by hand, or before others
+ONCE = ("credentials", "model", "evaluator", "backup", "restore")  # run by hand, or before others
 PLAIN = ("gateway", "relay", "prometheus", "grafana")  # hold nothing of the kit
 
 
@@ -52,7 +52,7 @@ def test_there_is_a_folder_for_each_machine(files, authority):
 
 def test_the_parts_are_these(services):
     coordinator = ("superlink", "gateway", "serverapp", "keeper", "exporter", "prometheus", "grafana", "evaluator",
-                   "benchmarks")  # fmt: skip
+                   "benchmarks", "backup", "restore")  # fmt: skip
     site = ("trainer", "trainer-gpu", "model", "credentials", "relay", "supernode")
     assert list(services) == [
         *(("coordinator", name) for name in coordinator),
@@ -109,6 +109,8 @@ def test_images_are_those_of_the_file(services):
             "credentials": "supernode",
             "model": "trainer",
             "benchmarks": "evaluator",
+            "backup": "superlink",
+            "restore": "superlink",
         }.items()
     }
 
@@ -123,7 +125,7 @@ def test_only_the_gateway_publishes_and_the_apis_without_login_only_on_loopback(
     assert services["coordinator", "prometheus"]["profiles"] == ["monitoring", "grafana"]
     assert services["coordinator", "grafana"]["profiles"] == ["grafana"]
     settings = {"FLEET_PORT": "9192", "HTTP_PORT": "8000", "PROMETHEUS_PORT": "9090", "GRAFANA_PORT": "3000"}
-    settings |= {"BENCHMARKS": "./benchmarks", "BENCHMARK_ROUNDS": "5", "BENCHMARK_LIMIT": "0"}
+    settings |= {"BENCHMARKS": "./benchmarks", "BENCHMARK_ROUNDS": "5", "BENCHMARK_LIMIT": "0", "BACKUPS": "./backups"}
     assert environment(files["coordinator/.env"]) == {**settings, "MODEL": "./model", "HELD_OUT": "./held-out"}
 
 
@@ -209,12 +211,13 @@ def test_a_process_computes_on_what_the_file_says(file):
 
 def test_only_one_service_writes_the_model_and_it_sees_nothing_else(services):
     writable = {
-        (party, name)
+        (party, name, volume["target"])
         for (party, name), service in services.items()
         for volume in service.get("volumes", ())
         if isinstance(volume, dict) and not volume["read_only"]
     }
-    assert writable == {("site-a", "model"), ("site-b", "model")}
+    own = {("coordinator", "backup", "/backups")}
+    assert writable == {("site-a", "model", "/model"), ("site-b", "model", "/model"), *own}
     model = services["site-a", "model"]
     assert mounts(model) == {"/model": "${MODEL}"}
     assert "secrets" not in model
@@ -276,6 +279,21 @@ def test_who_follows_runs_has_no_network_and_what_the_others_leave(services):
     assert mounts(exporter)["/var/lib/fedlora"] == "runs"  # where the scores come from
 
 
+@pytest.mark.parametrize("name", ["backup", "restore"])
+def test_who_copies_the_coordinator_sees_both_volumes_and_no_key_and_no_network(name, services):
+    service = services["coordinator", name]
+    assert service["network_mode"] == "none"
+    assert service["secrets"] == ["ca.crt"]
+    assert service["profiles"] == ["backup"]
+    assert service["entrypoint"] == ["tini", "--", "fedlora", name]
+    assert mounts(service) == {
+        "/var/lib/superlink": "superlink",
+        "/var/lib/fedlora": "runs",
+        "/etc/fedlora/federation.toml": "./federation.toml",
+        "/backups": "${BACKUPS:-./backups}",
+    }
+
+
 def test_a_site_can_hold_the_ca_to_its_fingerprint(files, services, authority, file):
     sha256 = certificate_sha256(authority.certificate)
     assert environment(files["site-a/.env"])["CA_SHA256"] == sha256
@@ -318,6 +336,8 @@ def test_secrets_go_only_to_those_who_need_them(services):
         "serverapp": ["ca.crt", "superexec.secret"],
         "keeper": ["ca.crt", "admin.crt", "admin.key"],
         "exporter": ["ca.crt", "server.crt"],
+        "backup": ["ca.crt"],
+        "restore": ["ca.crt"],
         "grafana": ["grafana.password"],
     }
 
