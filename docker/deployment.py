@@ -22,6 +22,7 @@ from fedlora.errors import NotReadyError, ProcessDiedError
 
 __all__ = [
     "COORDINATOR",
+    "HOST",
     "SITES",
     "USER",
     "Deployment",

@@ -36,6 +36,7 @@ from superlink.ledger_rows import AttemptRow, SubmissionRow
 from superlink.presence import note_presence
 from superlink.registrations import Registrations
 from superlink.runs import RunFolder, Verdicts, run_folders
+from superlink.trust import take_over_runs
 
 __all__ = ["Keeper", "KeeperSettings"]
 
@@ -93,6 +94,11 @@ class KeeperSettings:
     def federations(self) -> tuple[str, ...]:
         """By which names it goes: while its CA is exchanged, those of both, the one that signs first."""
         return authority_keys(self.ca_certificate)
+
+    def take_runs_over(self) -> None:
+        """Let what began under the CA that is being left belong to the one that signs now."""
+        for other in self.federations[1:]:
+            take_over_runs(self.runs, other, self.federation)
 
 
 @dataclass
@@ -332,6 +338,7 @@ def main(arguments: list[str]) -> int:
             serve_part("keeper", settings.listen, settings.runs)
         with _alone(settings.runs, stopped), control:
             log.info("looking after the runs in %s", settings.runs)
+            settings.take_runs_over()
             settings.audit.note_change(Event.KEY_CHANGED, CA, ", ".join(ca_fingerprints(settings.ca_certificate)))
             _serve(Keeper(settings), control, stopped)
     except (FedloraError, OSError) as error:

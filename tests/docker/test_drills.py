@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import secrets
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -11,13 +14,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from deployment import COORDINATOR, SITES, USER, Deployment, docker, fedlora, give_away, sample_records, wait_until
+from deployment import (
+    COORDINATOR,
+    HOST,
+    SITES,
+    USER,
+    Deployment,
+    docker,
+    fedlora,
+    give_away,
+    sample_records,
+    wait_until,
+)
 
 from fedlora.drills import DRILLS, Place
 from fedlora.drills.drill import lacking
 from fedlora.errors import ProcessDiedError
 from fedlora.pki.contents import now
-from fedlora.pki.reading import read_certificate
+from fedlora.pki.reading import ca_fingerprints, read_certificate
 from fedlora.processes import free_ports
 from superlink.restoring import EPOCHS_BEYOND
 
@@ -30,8 +44,17 @@ steps = 6
 batch = 4
 length = 48
 rank = 4
+
+[[recipe]]
+domain = "medical"
+preset = "quick"
+rounds = 40
+steps = 6
+batch = 4
+length = 48
+rank = 4
 """
-ROUNDS = 6
+ROUNDS, MANY_ROUNDS = 6, 40
 # The engine waits longer before each further start of a container that has ended soon: blows take turns.
 BLOWS = {  # drill: its site, and what is started again by it
     "kill-superlink": ("finance", [(COORDINATOR, "superlink")]),
@@ -248,6 +271,82 @@ def adapter_of(deployment: Deployment, run: str) -> str:
     said = deployment.inside(COORDINATOR, "keeper", "sha256sum", file)
     assert said.returncode == 0, said.stderr
     return said.stdout.split()[0]
+
+
+def test_the_ca_that_is_on_no_machine_of_containers_is_exchanged_in_the_middle_of_a_run(whole, tmp_path, figure):
+    new, old = tmp_path / "new", (whole.ca / "ca.crt").read_bytes()
+    whole.submit("exchanged", "--set", "run.recipe=medical/quick")
+    wait_until(lambda: whole.run("exchanged")["rounds_done"] >= 1, "round 1 of run exchanged", 120)
+    began = time.monotonic()
+    fedlora("pki", "rotate", whole.ca, "begin", "--yes")
+    bring(whole, whole.ca / "ca.crt", COORDINATOR, "secrets/ca.crt")
+    whole.compose(COORDINATOR, "restart", "keeper", "serverapp", "exporter")
+    with pytest.raises(ProcessDiedError, match=r"not every site trusts the new CA .*finance \(online, trusts the old"):
+        switch(whole, tmp_path)
+    for site in SITES:
+        bring(whole, whole.ca / "ca.crt", site, "ca.crt")
+        whole.compose(site, "restart", "supernode")
+    wait_until(lambda: all(len(one["authorities"]) == 2 for one in trust(whole)["sites"]), "all trust both CAs", 240)
+    assert whole.run("exchanged")["state"] == "running"
+    switch(whole, tmp_path)
+    fedlora("pki", "coordinator", whole.ca, "--federation", whole.folder / "federation.toml", "--to", new)
+    for file in new.iterdir():
+        bring(whole, file, COORDINATOR, f"secrets/{file.name}")
+    whole.compose(COORDINATOR, "restart")
+    ended = whole.end("exchanged")
+    assert (ended["state"], ended["rounds_done"]) == ("completed", MANY_ROUNDS)
+    assert all(turn["outcome"] == "answered" for turn in ended["turns"])
+    figure(f"the CA exchanged in containers, in a run of {MANY_ROUNDS} rounds: {time.monotonic() - began:.0f} s, "
+           f"{len(ended['attempts'])} attempts")  # fmt: skip
+    assert (served(whole, old), served(whole, (whole.ca / "ca.crt").read_bytes())) == (False, True)
+
+    fedlora("pki", "rotate", whole.ca, "end", "--yes")
+    for party, place in ((COORDINATOR, "secrets/ca.crt"), *((site, "ca.crt") for site in SITES)):
+        bring(whole, whole.ca / "ca.crt", party, place)
+    sha256 = ca_fingerprints(whole.ca / "ca.crt")[0]
+    for site in SITES:
+        environment = whole.party(site) / ".env"
+        environment.write_text(re.sub("(?m)^CA_SHA256=.*$", f"CA_SHA256={sha256}", environment.read_text()))
+        whole.compose(site, "up", "--detach", "--force-recreate", "supernode")
+    whole.compose(COORDINATOR, "restart", "keeper", "serverapp", "exporter")
+    whole.submit("afterwards")
+    assert whole.end("afterwards")["state"] == "completed"
+    assert whole.run("calm")["state"] == "completed"
+
+
+def bring(deployment: Deployment, file: Path, party: str, place: str) -> None:
+    """Put a file in the place of one that a party's containers read, whose inode, owner and mode stay."""
+    target = deployment.party(party) / place
+    mode = target.stat().st_mode
+    target.chmod(0o600)
+    target.write_bytes(file.read_bytes())
+    target.chmod(mode)
+
+
+def trust(deployment: Deployment) -> dict[str, list[dict[str, object]]]:
+    """Return what each site has said that it trusts; nobody as long as the coordinator's parts start."""
+    asked = ("exec", "-T", "keeper", "fedlora", "pki", "trust", "--format", "json")
+    said = deployment.compose(COORDINATOR, *asked, check=False)
+    return dict(json.loads(said or '{"sites": [{"authorities": []}]}'))
+
+
+def switch(deployment: Deployment, folder: Path) -> None:
+    """Let the new CA sign, by what sites have told the coordinator, which is on another machine."""
+    wait_until(lambda: "made_at" in trust(deployment), "the keeper notes nodes", 120)
+    (folder / "trust.json").write_text(json.dumps(trust(deployment)))
+    fedlora("pki", "rotate", deployment.ca, "switch", "--trust", folder / "trust.json", "--yes")
+
+
+def served(deployment: Deployment, authority: bytes) -> bool:
+    """Whether who trusts `authority` alone accepts the SuperLink that the fleet port leads to."""
+    context = ssl.create_default_context(cadata=authority.decode().partition("-----END CERTIFICATE-----\n")[0]
+                                         + "-----END CERTIFICATE-----\n")  # fmt: skip
+    with socket.create_connection(("127.0.0.1", deployment.ports[0]), 10) as plain:
+        try:
+            context.wrap_socket(plain, server_hostname=HOST).close()
+        except ssl.SSLCertVerificationError:
+            return False
+    return True
 
 
 def test_without_yes_nothing_is_done(whole):

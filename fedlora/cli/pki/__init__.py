@@ -12,6 +12,7 @@ from fedlora.cli.pki.rotate import rotate
 from fedlora.cli.pki.server import server
 from fedlora.cli.pki.show import show
 from fedlora.cli.pki.sign import sign
+from fedlora.cli.pki.trust import trust
 
 __all__ = ["application"]
 
@@ -32,3 +33,4 @@ application.command(epilog="Example: fedlora pki sign superlink/server.csr --ca 
 application.command(epilog="Example: fedlora pki show ca --format json")(show)
 application.command(epilog="Example: fedlora pki renew ca server --yes")(renew)
 application.command(epilog="Example: fedlora pki rotate ca begin --runs runs")(rotate)
+application.command(epilog="Example: fedlora pki trust --runs runs --format json")(trust)

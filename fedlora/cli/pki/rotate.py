@@ -28,8 +28,8 @@ class Step(StrEnum):
 AFTERWARDS = {
     Step.BEGIN: "give ca.crt, which holds both CAs, to every party, start the coordinator's parts and each site's "
     "supernode anew with it, and let each site answer in a run; then: switch",
-    Step.SWITCH: "start the SuperLink anew; sites go on as they are. Certificates of admins that are elsewhere are made"
-    "  anew with: fedlora pki admin. Then: end",
+    Step.SWITCH: "start the SuperLink anew; sites go on as they are. Where its pair is not in this folder, make it "
+    "anew: fedlora pki coordinator, or sign; and certificates of other admins with: fedlora pki admin. Then: end",
     Step.END: "give ca.crt to every party; each may be started anew with it when it likes. Destroy the old CA's key: "
     "ca.key.previous",
 }
@@ -38,10 +38,18 @@ AFTERWARDS = {
 def rotate(
     directory: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="The CA's folder; the SuperLink's pair is in it.", show_default=False),
+        typer.Argument(metavar="DIR", help="The CA's folder.", show_default=False),
     ],
     step: Annotated[Step, typer.Argument(help="What to do.")] = Step.STATUS,
     runs: RunsOption = None,
+    trust: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the runs are on another machine: what `fedlora pki trust --format json` said there.",
+            show_default=False,
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -56,13 +64,13 @@ def rotate(
     folder = runs_folder(runs)
     if step is Step.STATUS:
         found = rotation(directory)
-        _show(found, _trust(folder) if found else [], output)
+        _show(found, _known(folder, trust) if found else [], output)
         return
     private_directory(directory)
     if not yes:
         typer.echo(f"afterwards: {AFTERWARDS[step]}")
         typer.confirm(f"Exchange the CA in {directory}: {step}?", abort=True)
-    done = _do(directory, step, folder)
+    done = _do(directory, step, folder, trust)
     if output is Format.JSON:
         _show(done, [], output)
         return
@@ -70,7 +78,7 @@ def rotate(
     typer.echo(AFTERWARDS[step])
 
 
-def _do(directory: Path, step: Step, runs: Path) -> "Rotation":
+def _do(directory: Path, step: Step, runs: Path, trust: Path | None) -> "Rotation":
     from fedlora.audit import CA, FILE, Audit, Event, person
     from fedlora.pki.reading import certificate_sha256, key_sha256
     from fedlora.pki.rotation import begin_rotation, end_rotation, rotation, switch_rotation
@@ -81,7 +89,7 @@ def _do(directory: Path, step: Step, runs: Path) -> "Rotation":
     elif step is Step.SWITCH:
         under_way = rotation(directory)
         if under_way is not None and not under_way.switched:
-            _refuse_missing(under_way, _trust(runs))
+            _refuse_missing(under_way, _known(runs, trust))
         done = switch_rotation(directory)
     else:
         done = end_rotation(directory)
@@ -96,10 +104,10 @@ def _do(directory: Path, step: Step, runs: Path) -> "Rotation":
     return done
 
 
-def _trust(runs: Path) -> "list[Trust]":
-    from superlink.trust import registered_trust
+def _known(runs: Path, trust: Path | None) -> "list[Trust]":
+    from superlink.trust import read_trust, registered_trust
 
-    return registered_trust(runs)
+    return registered_trust(runs) if trust is None else read_trust(trust)
 
 
 def _refuse_missing(under_way: "Rotation", known: "list[Trust]") -> None:

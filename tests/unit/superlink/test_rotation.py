@@ -174,6 +174,58 @@ def test_runs_go_on_under_both_names_of_the_federation(own, run):
     assert foreign()
 
 
+def test_a_keeper_that_is_started_when_the_new_ca_signs_hands_the_runs_over(own, run):
+    def start():
+        KeeperSettings("127.0.0.1:1", own / "ca.crt", run.runs).take_runs_over()
+
+    (old,) = authority_keys(own / "ca.crt")
+    run.belong_to(old)
+    start()
+    begin_rotation(own)
+    start()
+    assert run.federation == old
+    switch_rotation(own)
+    start()
+    assert run.federation == authority_keys(own / "ca.crt")[0] != old
+
+
+def test_a_ca_that_is_elsewhere_is_brought_what_sites_trust(own, run, tmp_path, monkeypatch):
+    def call(*arguments):
+        return CliRunner().invoke(application, ["pki", *map(str, arguments)])
+
+    begin_rotation(own)
+    with closing(Ledger(run.ledger)) as ledger:
+        Told(ledger).note("a", trust_figures(own / "ca.crt"))
+    monkeypatch.chdir(tmp_path / "ca")  # where there are no runs
+    brought = tmp_path / "trust.json"
+
+    def bring(**presence):
+        note_presence(run.runs, presence)
+        said = call("trust", "--runs", run.runs, "--format", "json")
+        assert said.exit_code == 0, said.exception
+        brought.write_text(said.stdout)
+
+    bring(a="online", b="offline")
+    refused = call("rotate", own, "switch", "--yes", "--trust", brought)
+    assert ": b (offline, has not said what it trusts)" in str(refused.exception)
+    bring(a="online")
+    shown = json.loads(call("rotate", own, "--trust", brought, "--format", "json").stdout)
+    assert [one["site"] for one in shown["sites"]] == ["a"]
+    good = brought.read_text()
+    for text, reason in (
+        (json.dumps({**json.loads(good), "made_at": time.time() - 3700}), "62 min ago; allowed: 60"),
+        (json.dumps({**json.loads(good), "made_at": time.time() + 3700}), "min ago; allowed: 60"),
+        ("{}", "is not what fedlora pki trust"),
+        ("[", "is not what fedlora pki trust"),
+    ):
+        brought.write_text(text)
+        assert reason in str(call("rotate", own, "switch", "--yes", "--trust", brought).exception)
+    brought.write_text(good)
+    done = call("rotate", own, "switch", "--yes", "--trust", brought)
+    assert done.exit_code == 0, done.exception
+    assert rotation(own).switched
+
+
 def test_the_new_key_is_another(own):
     before = read_key(own / "ca.key").public_key()
     begin_rotation(own)
