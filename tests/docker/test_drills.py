@@ -295,7 +295,7 @@ def test_the_ca_that_is_on_no_machine_of_containers_is_exchanged_in_the_middle_o
     whole.compose(COORDINATOR, "restart")
     ended = whole.end("exchanged")
     assert (ended["state"], ended["rounds_done"]) == ("completed", MANY_ROUNDS)
-    aggregated = {(row["number"], row["epoch"]) for row in ended["rounds"] if row["state"] == "aggregated"}
+    aggregated = {(row["number"], row["epoch"]) for row in ended["rounds_of_attempts"] if row["state"] == "aggregated"}
     turns = [turn for turn in ended["turns"] if (turn["round"], turn["epoch"]) in aggregated]
     assert [turn["outcome"] for turn in turns] == ["answered"] * len(SITES) * MANY_ROUNDS
     figure(f"the CA exchanged in containers, in a run of {MANY_ROUNDS} rounds: {time.monotonic() - began:.0f} s, "
