@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import fedlora
 from fedlora.errors import WireError
 from fedlora.wire import AdapterSpec, Header, Payload, TensorSpec, check, decode, encode
+from fedlora.wire.codecs import codec_named
 from fedlora.wire.flower_message import Answer, Request, read_answer, read_request, write_answer, write_request
 from fedlora.wire.payload import BLOCK_BYTES
 
@@ -86,6 +87,14 @@ def test_every_header_field_wrong_in_turn_is_refused_by_its_name(field):
         check(wrong, **expected)
         decode(Payload(wrong, payload.blocks), SPEC)
     assert ("checksum differs" if field == "payload_sha256" else f"header field {field} is") in str(refused.value)
+
+
+def test_more_bytes_than_a_codec_of_any_length_may_take_are_refused_before_they_are_joined():
+    payload = message(codec="bf16z")
+    most = codec_named("bf16z").most_bytes(SPEC.size)
+    wrong = Payload(dataclasses.replace(payload.header, payload_bytes=most + 1), payload.blocks)
+    with pytest.raises(WireError, match=rf"payload_bytes is {most + 1}; in bf16z this run takes up to {most}"):
+        decode(wrong, SPEC, codec="bf16z")
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Header)])
