@@ -170,8 +170,8 @@ def test_a_site_that_dies_while_it_pushes_holds_up_neither_others_nor_the_deadli
         running.behave("site-1")
         wait_until(running, lambda turns: turns[0].outcome == "answered", seconds=15)
         wait_until(running, lambda turns: turns[-1].round == 2)
-        first = running.ledger().rounds()[0]
         cut_off.unlink()
+    first = running.ledger().rounds()[0]
     assert outcomes(running, "site-1") == [("answered", "")] * 2
     assert outcomes(running, "site-2") == [("late", "no answer within 25 s"), ("answered", "")]
     assert 25.0 < first.ended_at - first.started_at < 35.0

@@ -92,7 +92,10 @@ class Attacker:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("attacked")
+    """The trainer's, in a folder of its own: beside it nothing may be written, and others' tests write elsewhere."""
+    made = tmp_path_factory.mktemp("attacked") / "site"
+    made.mkdir()
+    return made
 
 
 @pytest.fixture(scope="module")
