@@ -95,6 +95,11 @@ def test_up_keeps_every_part_alive_and_down_stops_it(machine, no_strays):
     assert killed["pid"] not in (0, trainer["pid"])
     assert [(run["name"], run["state"]) for run in status(machine)["runs"]] == [("tweets", "completed")]
 
+    fedlora("run", "submit", "alone", "--site", "lab", "--set", "run.min-sites=1", cwd=machine)
+    assert "run alone: completed, 3 of 3 rounds" in fedlora("run", "watch", "alone", cwd=machine)
+    shown = json.loads(fedlora("run", "show", "alone", "--format", "json", cwd=machine))
+    assert [(turn["site"], turn["outcome"]) for turn in shown["turns"]] == [("lab", "answered")] * 3
+
     assert fedlora("down", cwd=machine) == "trio is down: 10 parts stopped\n"
     assert no_strays(machine) == []
     assert status(machine)["stage"] == "down"
