@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ __all__ = ["Part", "Parts", "check_ports_free", "end_with_parent", "free_ports",
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 STOP_SECONDS = 10.0
+LISTENING_PORTS = range(10_000, 32_768)  # Linux's first port of an outgoing connection is 32,768
 LOG_LINES = 20
 
 
@@ -214,9 +216,22 @@ def check_ports_free(ports: Mapping[str, int], host: str = "127.0.0.1") -> None:
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Return `count` different ports that are free at this moment."""
+    """Return `count` different ports that are free at this moment.
+
+    Linux gives outgoing connections none of them: such a port could be taken before whoever asked listens at it.
+
+    Raises
+    ------
+    OSError
+        If there are not so many.
+    """
+    found: list[int] = []
     with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind((host, 0))
-        return [probe.getsockname()[1] for probe in probes]
+        for port in random.sample(LISTENING_PORTS, len(LISTENING_PORTS)):
+            if len(found) == count:
+                return found
+            probe = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                probe.bind((host, port))
+                found.append(port)
+    raise OSError(f"{count} free ports were asked for at {host}, and {len(found)} are free; end what listens there")

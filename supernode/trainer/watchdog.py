@@ -19,6 +19,7 @@ from fedlora.processes import end_with_parent
 __all__ = ["HUNG", "SILENT_SECONDS", "Pulse", "watched"]
 
 HUNG = 45  # in the site's band of exit codes
+PASSED_ON = (signal.SIGTERM, signal.SIGINT)
 BEAT_SECONDS, SILENT_SECONDS = 1.0, 30.0
 log = logging.getLogger("fedlora.trainer")
 
@@ -88,14 +89,19 @@ def watched(work: Callable[[Pulse], int], *, step_seconds: float, silent_seconds
         other has as long as ever.
     """
     reading, writing = os.pipe()
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, PASSED_ON
+    )  # one that comes before its handler would end this process alone
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
         os.close(reading)
         end_with_parent(signal.SIGKILL)
         _end(work, Pulse(writing, step_seconds))
     os.close(writing)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in PASSED_ON:
         signal.signal(number, lambda number, _frame: _send(child, number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
     if _listen(reading, silent_seconds):
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) % 256
     log.error("the trainer hangs: nothing was heard of it for %.0f s, and it is ended", silent_seconds)

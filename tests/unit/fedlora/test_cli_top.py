@@ -8,6 +8,7 @@ import socket
 import threading
 from contextlib import contextmanager
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from coordinator_samples import MEBI, NOW, samples, without
@@ -478,7 +479,7 @@ def test_once_and_json_draw_nothing_on_a_terminal():
             assert b"tweets" in drawn
 
 
-def test_the_coordinators_own_exporter_is_understood(run, folder):
+def test_the_coordinators_own_exporter_is_understood(run, folder, monkeypatch):
     run("submit", "tweets", "--set", "run.budget=10")
     ledger = Ledger(folder.ledger)
     ledger.start_submission(1)
@@ -490,6 +491,8 @@ def test_the_coordinators_own_exporter_is_understood(run, folder):
     ledger.end_round(1, 1, "aggregated", {"wait": 9.0, "aggregate": 1.0})
     ledger.report("a", {'fedlora_resident_memory_bytes{part="trainer"}': 3e9}, 7.0)
     ledger.close()
+    room = SimpleNamespace(total=2e9, used=1e9, free=1e9)  # a machine whose own disk is nearly full raises an alarm
+    monkeypatch.setattr("fedlora.metrics.processes.shutil.disk_usage", lambda _: room)
     settings = ExporterSettings("127.0.0.1:1", folder.runs, folder.runs / "ca.crt", folder.runs / "server.crt")
     with exporter(CoordinatorSeries(settings).samples()) as url:
         document = json.loads(top(url, "--format", "json").stdout)

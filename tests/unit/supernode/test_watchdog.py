@@ -49,6 +49,27 @@ def test_sigterm_reaches_who_does_the_work():
     assert run(work).returncode == 9
 
 
+def test_sigterm_that_comes_before_its_handler_reaches_who_does_the_work():
+    """It is sent as soon as there are two processes, while the first has only begun to listen."""
+    work = """
+import signal, sys, os, time
+from supernode.trainer import watchdog
+fork = os.fork
+def late():
+    child = fork()
+    if child:
+        time.sleep(0.5)
+    return child
+os.fork = late
+def work(pulse):
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(9))
+    os.kill(os.getppid(), signal.SIGTERM)
+    time.sleep(60)
+sys.exit(watchdog.watched(work, step_seconds=0.2))
+"""
+    assert subprocess.run([sys.executable, "-c", work], timeout=60).returncode == 9
+
+
 def test_the_work_ends_with_its_watchdog():
     """Else its output stays open, and the run is not over in time."""
     assert run("os.kill(os.getppid(), signal.SIGKILL); time.sleep(600)").returncode == -signal.SIGKILL
