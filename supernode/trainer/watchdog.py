@@ -89,9 +89,7 @@ def watched(work: Callable[[Pulse], int], *, step_seconds: float, silent_seconds
         other has as long as ever.
     """
     reading, writing = os.pipe()
-    signal.pthread_sigmask(
-        signal.SIG_BLOCK, PASSED_ON
-    )  # one that comes before its handler would end this process alone
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # before it is handled, one would end this process alone
     child = os.fork()
     if child == 0:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
